@@ -1,0 +1,17 @@
+"""Running Jobs: shell commands that run for hours, kept as plain files.
+
+Three roles share one data directory:
+
+    faces        web, API, command line: they change jobs through `actions` and may die at any time
+    dispatcher   one slim process per data directory: picks the next job and forks twice
+    runner       one process per running job, a child of init: runs the command, writes how it ended
+
+Files are the truth. A FIFO and signals are only pokes: whatever is lost on the way is found again
+by looking. A job is alive while its runner holds the lock on `<id>.out`, whatever the pids say.
+
+Imports go downward: `web`, `cli` -> `actions` -> `store` -> `job`, `files`;
+`dispatcher` -> `executors` -> `runner` -> `store`, `processes`. Only `web` and `app.py` know Flask.
+The engine (all but `web` and `cli`) needs the standard library alone, from Python 3.9 on.
+"""
+
+__version__ = "0.1.0"

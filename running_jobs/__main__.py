@@ -1,0 +1,19 @@
+"""The dispatcher's program, started as `python -I -S .../running_jobs/__main__.py DATA` with its settings on stdin.
+
+`-I -S` keeps out whatever the user's environment and site-packages would import, so the package's
+place must be told here. By hand, without settings on stdin, it takes those of the data directory.
+"""
+
+import os
+import sys
+
+if len(sys.argv) != 2:
+    sys.exit("usage: python -I -S running_jobs/__main__.py DATA (users start jobs with app.py)")
+if os.fork():  # whoever started it gets its child back at once and never has a dispatcher for a child
+    os._exit(0)
+os.setsid()
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from running_jobs.dispatcher import main  # noqa: E402 - the line above says where it is
+
+main(os.path.abspath(sys.argv[1]))

@@ -1,0 +1,221 @@
+"""The verbs. Every face (web, API, command line) calls these, and nothing else changes a job.
+
+Each verb says who asked (`by`, None where nobody is known). Knows no HTTP and no terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from running_jobs import spec
+from running_jobs.errors import InvalidJob, NotAllowed, WrongState
+from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
+from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
+from running_jobs.wake import dispatcher_lives, ensure_dispatcher, replace_dispatcher, wake_dispatcher
+
+MAX_PID = 1 << 22
+
+
+class Actions:
+    """What can be done with the jobs of one data directory."""
+
+    def __init__(self, settings: Settings, store: JobStore | None = None) -> None:
+        self.settings = settings
+        self.store = store or JobStore(settings.data, settings.fsync)
+
+    # --- jobs
+
+    def submit(self, options: Mapping[str, Any], by: str | None = None, cwd: str | None = None) -> Job:
+        """Store a new job, and queue it if `start` is true among its options.
+
+        `cwd` is where it runs if the options do not say; HOME if neither does. Raise InvalidJob or NotAllowed with
+        nothing stored.
+        """
+        self._refuse_what_is_not_approved(options)
+        template = spec.new_job(options, timeout=self.settings.timeout)
+        template.cwd = _existing(template.cwd or cwd or os.path.expanduser("~"))
+        template.owner = by
+        return self._store_new(template, by)
+
+    def again(self, job_id: str, by: str | None = None) -> Job:
+        """Queue a new job with the specification of an old one. Raise NoSuchJob, InvalidJob or NotAllowed."""
+        old = self.store.get(job_id)
+        template = Job(id="", status=QUEUED, owner=by, **{name: getattr(old, name) for name in spec.AGAIN})
+        self._refuse_what_is_not_approved({"command": template.command})
+        _existing(template.cwd or "/")
+        return self._store_new(template, by)
+
+    def start(self, job_id: str, by: str | None = None) -> Job:
+        """Queue an idle job. A job that is queued or active already stays so. Raise WrongState if it is final."""
+
+        def decide(job: Job) -> dict[str, Any] | None:
+            if job.is_final:
+                raise WrongState(job.id, job.status, "only idle jobs can be started. Use 'again' to run a copy.")
+            return {"status": QUEUED, "queued_at": self._now()} if job.status is IDLE else None
+
+        job = self.store.update(job_id, decide, _by("started", by)) or self.store.get(job_id)
+        self.wake()
+        return job
+
+    def stop(self, job_id: str, by: str | None = None) -> Job:
+        """Ask a job to end: SIGTERM to all its processes, SIGKILL after the grace. Raise WrongState if it has ended."""
+        return self._end("stop", job_id, by)
+
+    def kill(self, job_id: str, by: str | None = None) -> Job:
+        """End a job at once: SIGKILL to all its processes. Raise WrongState if it has ended."""
+        return self._end("kill", job_id, by)
+
+    def delete(self, job_id: str, by: str | None = None) -> None:
+        """Delete a job with all its files. Raise WrongState while it is active."""
+        self.store.delete(job_id, _by("deleted", by))
+
+    def edit(self, job_id: str, options: Mapping[str, Any], by: str | None = None) -> Job:
+        """Change options of a job that is not active yet. Raise InvalidJob, NotAllowed or WrongState."""
+        if "command" in options or "start" in options:
+            raise InvalidJob("command" if "command" in options else "start", "cannot be changed; submit another job")
+        self._refuse_what_is_not_approved(options)
+        changes = spec.check_options(options)
+        if changes.get("cwd"):
+            _existing(changes["cwd"])
+
+        def decide(job: Job) -> dict[str, Any]:
+            if job.status not in WAITING:
+                raise WrongState(job.id, job.status, "only idle and queued jobs can be changed.")
+            return changes
+
+        job = self.store.update(job_id, decide, _by(f"changed {', '.join(changes)}", by))
+        self.wake()
+        return job or self.store.get(job_id)
+
+    # --- jobs that somebody else runs
+
+    def report(self, job_id: str, status: JobStatus, by: str | None = None) -> Job:
+        """Record what became of an idle job that somebody else runs: active, done or error.
+
+        From the first report on it is theirs. Raise WrongState if it is ours or has ended, InvalidJob for other
+        statuses.
+        """
+        if status not in (ACTIVE, DONE, ERROR):
+            raise InvalidJob("status", f"expected active, done or error to be reported, found {status}")
+
+        def decide(job: Job) -> dict[str, Any] | None:
+            if job.status is ACTIVE and job.runs_elsewhere and status is ACTIVE:
+                return None
+            if job.status is not IDLE and not (job.status is ACTIVE and job.runs_elsewhere):
+                raise WrongState(
+                    job.id, job.status, f"{status} can only be reported of an idle job or one run elsewhere."
+                )
+            now = self._now()
+            changes = {"status": status, "executor": "elsewhere", "started_at": job.started_at or now}
+            if status is ACTIVE:
+                return changes
+            return {**changes, "ended_at": now, "reason": _by(f"reported {status}", by)}
+
+        return self.store.update(job_id, decide) or self.store.get(job_id)
+
+    def set_pid(self, job_id: str, pid: int, by: str | None = None) -> Job:
+        """Record the pid of an idle job, or of one that somebody else runs. Raise InvalidJob or WrongState."""
+        if not 0 < pid <= MAX_PID:
+            raise InvalidJob("pid", f"expected 1 to {MAX_PID}, found {pid}")
+
+        def decide(job: Job) -> dict[str, Any]:
+            if job.status is not IDLE and not (job.status is ACTIVE and job.runs_elsewhere):
+                raise WrongState(job.id, job.status, "a pid can only be set on an idle job or one run elsewhere.")
+            return {"pid": pid, "pid_started": None}
+
+        return self.store.update(job_id, decide, _by(f"pid {pid}", by)) or self.store.get(job_id)
+
+    def add_log(self, job_id: str, entry: str) -> None:
+        """Append an entry to a job's out."""
+        self._add(self.store.paths.out, job_id, "log", entry)
+
+    def add_response(self, job_id: str, entry: str) -> None:
+        """Append an entry to a job's response."""
+        self._add(self.store.paths.response, job_id, "response", entry)
+
+    # --- the directory
+
+    def pause(self, paused: bool) -> None:
+        """Start nothing new (running jobs go on), or start again."""
+        self.store.prepare()
+        self.store.pause(paused)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the dispatcher look, and start one where none is."""
+        _reap_later(wake_dispatcher(self.settings))
+
+    def ensure_dispatcher(self) -> None:
+        """Start a dispatcher where none lives."""
+        if not dispatcher_lives(self.store.paths):
+            _reap_later(ensure_dispatcher(self.settings))
+
+    def replace_dispatcher(self) -> None:
+        """Have a dispatcher with our settings and code, whoever started the one that lives."""
+        _reap_later(replace_dispatcher(self.settings))
+
+    # --- parts
+
+    def _store_new(self, template: Job, by: str | None) -> Job:
+        self.store.prepare()
+        job = self.store.create(template, _by("submitted", by))
+        if job.status is QUEUED:
+            self.wake()
+        return job
+
+    def _end(self, verb: str, job_id: str, by: str | None) -> Job:
+        def decide(job: Job) -> dict[str, Any] | None:
+            if job.is_final:
+                raise WrongState(job.id, job.status, f"it has ended already: {job.reason}.")
+            if job.status in WAITING or job.runs_elsewhere:
+                when = "" if job.status is ACTIVE else " before it started"
+                reason = _by("stopped" if verb == "stop" else "killed", by) + when
+                return {"status": STOP, "ended_at": self._now(), "reason": reason}
+            if job.asked and job.asked.get("verb") in (verb, "kill"):
+                return None
+            return {"asked": {"verb": verb, "by": by, "at": self._now()}}
+
+        job = self.store.update(job_id, decide, _by(f"{verb} asked", by)) or self.store.get(job_id)
+        if job.status is ACTIVE and job.pid and job.pid_started is not None and job.boot_id == boot_id():
+            send_signal(job.pid, job.pid_started, LOOK_AGAIN)
+        self.wake()
+        return job
+
+    def _add(self, path_of: Callable[[str], str], job_id: str, field: str, entry: str) -> None:
+        spec.text(field, entry)
+        self.store.get(job_id)
+        self.store.append_entry(path_of(job_id), entry)
+
+    def _refuse_what_is_not_approved(self, options: Mapping[str, Any]) -> None:
+        if not self.settings.allowed_commands:
+            return
+        command = options.get("command")
+        if command is not None and (not isinstance(command, dict) or command.get("type") != "approved"):
+            raise NotAllowed("Only approved commands run here (allowed_commands is set); shell lines are refused.")
+        for name in ("env", "cwd"):
+            if options.get(name):
+                raise NotAllowed(f"{name} cannot be given where only approved commands run (allowed_commands is set).")
+
+    def _now(self) -> str:
+        return to_iso(self.store.clock())
+
+
+def _by(what: str, by: str | None) -> str:
+    return f"{what} by {by}" if by else what
+
+
+def _existing(path: str) -> str:
+    if not os.path.isdir(path):
+        raise InvalidJob("cwd", f"the directory {path} does not exist")
+    return path
+
+
+def _reap_later(pid: int | None) -> None:
+    """Wait for a started process without making anyone wait: it ends as soon as it has forked."""
+    if pid is not None:
+        threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()

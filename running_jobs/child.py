@@ -1,0 +1,111 @@
+"""The first process of a job's command: forked, held back until it is recorded, then released.
+
+Holding it back lets the runner write its session down in the same step that makes the job active:
+whatever kills the runner, the record knows where to look for the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+EXIT_NOT_STARTED = 127
+COMMAND_UMASK = 0o022
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What to execute and how; `nice` is added to the runner's own."""
+
+    argv: list[str]
+    cwd: str
+    environ: Mapping[str, str]
+    nice: int
+
+
+class HeldChild:
+    """A forked process that waits for `release` before it becomes the command, and ends if that never comes."""
+
+    def __init__(self, command: CommandLine, out: int, err: int) -> None:
+        go_read, self._go = os.pipe()
+        self._problem, problem_write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:  # the child: becomes the command, or ends; never returns into the runner's code
+            try:
+                os.close(self._go)
+                os.close(self._problem)
+                if os.read(go_read, 1):
+                    _become(command, out, err)
+            except BaseException as error:  # whatever it is, the runner must hear of it
+                with contextlib.suppress(OSError):
+                    os.write(problem_write, _explain(error).encode(errors="replace")[:4000])
+            finally:
+                os._exit(EXIT_NOT_STARTED)
+        os.close(go_read)
+        os.close(problem_write)
+
+    def release(self) -> str | None:
+        """Let it become the command. Return None, or why it could not."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._go, b"\0")
+        os.close(self._go)
+        problem = b""
+        while part := os.read(self._problem, 4096):  # exec closes the pipe; until then there is nothing to watch
+            problem += part
+        os.close(self._problem)
+        return problem.decode(errors="replace") or None
+
+    def abandon(self) -> None:
+        """End it without having run anything."""
+        os.close(self._go)
+        os.close(self._problem)
+        os.waitpid(self.pid, 0)
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _become(command: CommandLine, out: int, err: int) -> None:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    for target, source in ((0, null), (1, out), (2, err)):
+        os.dup2(source, target)
+    os.umask(COMMAND_UMASK)
+    os.chdir(command.cwd)
+    if command.nice:
+        os.nice(command.nice)
+    _restore_signals()
+    os.execve(command.argv[0], command.argv, dict(command.environ))  # noqa: S606 - running commands is what this is for
+
+
+def _restore_signals() -> None:
+    """Give the command default dispositions and an empty mask: an ignored or blocked signal would pass into it."""
+    for signum in signal.valid_signals():
+        if signum not in (signal.SIGKILL, signal.SIGSTOP) and signal.getsignal(signum) != signal.SIG_DFL:
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+@dataclass
+class Usage:
+    """CPU seconds and peak memory of all processes that were waited for, as wait4(2) tells them."""
+
+    cpu_s: float = 0.0
+    max_rss_bytes: int = 0
+
+    def add(self, usage: resource.struct_rusage) -> None:
+        """Count one more process."""
+        self.cpu_s += usage.ru_utime + usage.ru_stime
+        self.max_rss_bytes = max(self.max_rss_bytes, usage.ru_maxrss * 1024)
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Return it as the job's record keeps it."""
+        return {"cpu_s": round(self.cpu_s, 3), "max_rss_bytes": self.max_rss_bytes}

@@ -1,0 +1,97 @@
+"""Everything that can be refused, with its fields. Knows no HTTP and no command line.
+
+Each message says what, which and what to do next; faces only decide how to show it.
+"""
+
+from __future__ import annotations
+
+
+class JobsError(Exception):
+    """Base of all errors that a user may see as they are."""
+
+
+class InvalidJob(JobsError):
+    """What was submitted is not a job; nothing was stored."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class InvalidSettings(JobsError):
+    """A setting is unknown or has a wrong value; nothing was started."""
+
+    def __init__(self, where: str, key: str, problem: str) -> None:
+        super().__init__(f"{where}: {key}: {problem}")
+        self.where = where
+        self.key = key
+
+
+class NoSuchJob(JobsError):
+    """No job has this id or prefix."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {_short(job_id)} does not exist. It may have been deleted; look at the list of jobs.")
+        self.job_id = job_id
+
+
+class AmbiguousId(JobsError):
+    """More than one id begins with this prefix."""
+
+    def __init__(self, prefix: str, matches: list[str]) -> None:
+        super().__init__(f"'{_short(prefix)}' fits {len(matches)} jobs, {matches[0]} among them. Give more of the id.")
+        self.prefix = prefix
+        self.matches = matches
+
+
+class UnreadableJob(JobsError):
+    """The job's JSON file is there but is not a job. It is left as it is."""
+
+    def __init__(self, job_id: str, problem: str) -> None:
+        super().__init__(f"Job {job_id} cannot be read: {problem}. The file was left alone; mend or remove it by hand.")
+        self.job_id = job_id
+        self.problem = problem
+
+
+class WrongState(JobsError):
+    """The verb does not fit the job's status."""
+
+    def __init__(self, job_id: str, status: str, problem: str) -> None:
+        super().__init__(f"Job {job_id} is {status}; {problem}")
+        self.job_id = job_id
+        self.status = status
+
+
+class ForbiddenTransition(JobsError):
+    """A change of status that TRANSITIONS does not hold was asked of the store."""
+
+    def __init__(self, before: str, after: str) -> None:
+        super().__init__(f"A job cannot go from {before} to {after}.")
+        self.before = before
+        self.after = after
+
+
+class NotAllowed(JobsError):
+    """The settings forbid it for everyone."""
+
+
+class LockTimeout(JobsError):
+    """A lock was not to be had in time; nothing was changed."""
+
+    def __init__(self, path: str, waited_s: float) -> None:
+        super().__init__(f"{path} is locked by another process since over {waited_s:g} s. Try again.")
+        self.path = path
+
+
+class StorageFailed(JobsError):
+    """The disk refused: full, read-only or gone. Nothing that was there is damaged."""
+
+    def __init__(self, what: str, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"{what} could not be stored: {reason}. Make room or mend the disk, then try again.")
+        self.errno = error.errno
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "…"

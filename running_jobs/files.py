@@ -1,0 +1,219 @@
+"""Files that other processes look at while they change: atomic writes, locks, appends, reads from an offset.
+
+Knows no jobs. Every file made here is private (0600) from the moment it exists, closed on exec, and
+no link is followed in its last part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import random
+import stat
+import time
+from collections.abc import Iterator
+
+from running_jobs.errors import LockTimeout
+
+PRIVATE = 0o600
+LOCK_WAIT_S = 10.0
+_SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file, made 0600 if `flags` hold O_CREAT, and return its descriptor. Raise OSError (ELOOP for a link)."""
+    descriptor = os.open(path, flags | _SAFE | os.O_NONBLOCK, PRIVATE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a FIFO or device laid in its place must not hang us
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+    return descriptor
+
+
+def make_private_directory(path: str) -> bool:
+    """Make a directory for its owner alone, narrowing one that exists. Return whether it is new."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        mode = os.stat(path, follow_symlinks=False).st_mode
+        if not stat.S_ISDIR(mode):
+            raise OSError(errno.ENOTDIR, "Not a directory", path) from None
+        if stat.S_IMODE(mode) != 0o700:
+            os.chmod(path, 0o700)
+        return False
+    return True
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of data, however many calls it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_atomically(path: str, data: bytes, sync: bool) -> None:
+    """Replace a file's content so that every reader sees the old or the new, never a part.
+
+    The caller sees to it that only one process writes this path at a time.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)  # what a killed writer left, maybe a link
+    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        try:
+            write_all(descriptor, data)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def append_line(path: str, line: str) -> None:
+    """Append one line; a part of a line that a full disk left before it is closed first.
+
+    If the disk is full now, what was written of the line is taken back.
+    """
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        try:
+            write_all(descriptor, (b"\n" if torn else b"") + line.encode(errors="replace") + b"\n")
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_bounded(path: str, limit: int) -> bytes:
+    """Read a whole file. Raise OSError EFBIG if it is larger than limit bytes."""
+    descriptor = open_private(path, os.O_RDONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, "File too large", path)
+        data = os.read(descriptor, size + 1)
+        while chunk := os.read(descriptor, limit):
+            data += chunk
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def read_from(path: str, offset: int, limit: int) -> tuple[bytes, int]:
+    """Read at most limit bytes from an offset, counted from the end if negative. Return them and the next offset."""
+    descriptor = open_private(path, os.O_RDONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        start = max(0, size + offset) if offset < 0 else min(offset, size)
+        data = os.pread(descriptor, limit, start)
+        return data, start + len(data)
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int, shared: bool = False) -> bool:
+    """Take an flock if it is free. Return whether it was."""
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_for_lock(descriptor: int, path: str, wait_s: float = LOCK_WAIT_S) -> None:
+    """Take an exclusive flock. Raise LockTimeout after wait_s seconds.
+
+    The kernel's own wait has no bound that a thread could set, so this tries again at short random intervals.
+    """
+    pause_s = 0.0002
+    deadline = time.monotonic() + wait_s
+    while not try_lock(descriptor):
+        if time.monotonic() > deadline:
+            raise LockTimeout(path, wait_s)
+        time.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - spreads the waiters, guards nothing
+        pause_s = min(pause_s * 1.5, 0.008)
+
+
+def is_locked(path: str) -> bool:
+    """Say whether some process holds an exclusive lock on a file. A missing file is not locked."""
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor, shared=True)
+    finally:
+        os.close(descriptor)
+
+
+def names_file(path: str, descriptor: int) -> bool:
+    """Say whether path still names the open file."""
+    try:
+        named, opened = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
+    except FileNotFoundError:
+        return False
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+@contextlib.contextmanager
+def locked(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[int]:
+    """Hold an exclusive lock on a file, made if missing; yield its descriptor. Raise LockTimeout.
+
+    A process forked inside must end with os._exit: the lock belongs to the open file that both share.
+    """
+    while True:
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        try:
+            wait_for_lock(descriptor, path, wait_s)
+            if names_file(path, descriptor):  # else it was deleted while we waited, and others lock another file
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def open_beneath(root: str, relative: str) -> int:
+    """Open a regular file below a folder for reading, following no link in any part of the way.
+
+    Raise OSError; FileNotFoundError for anything that is not a regular file in there.
+    """
+    parts = relative.split("/")
+    if not relative or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise FileNotFoundError(errno.ENOENT, "No such file", relative)
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | _SAFE)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NONBLOCK | _SAFE, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG, errno.ENOENT):
+            raise FileNotFoundError(errno.ENOENT, "No such file", relative) from None
+        raise
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "No such file", relative)
+    return descriptor

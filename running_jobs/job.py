@@ -1,0 +1,200 @@
+"""What a job is: its states, its fields, its JSON form. Pure: no paths, no clock, no processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from running_jobs.errors import UnreadableJob
+
+
+class JobStatus(str, Enum):
+    """The states of a job. See TRANSITIONS for the ways between them."""
+
+    IDLE = "idle"
+    QUEUED = "queued"
+    ACTIVE = "active"
+    DONE = "done"
+    ERROR = "error"
+    STOP = "stop"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+IDLE, QUEUED, ACTIVE, DONE, ERROR, STOP = JobStatus
+
+FINAL = frozenset({DONE, ERROR, STOP})
+WAITING = frozenset({IDLE, QUEUED})
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    IDLE: frozenset({
+        QUEUED,  # start
+        STOP,  # stop or kill before it ran
+        ACTIVE, DONE, ERROR,  # reported by whoever runs it elsewhere
+    }),
+    QUEUED: frozenset({
+        ACTIVE,  # its runner claims it
+        STOP,  # stop or kill before its turn
+        ERROR,  # it can never run
+    }),
+    ACTIVE: frozenset({
+        DONE, ERROR, STOP,  # it ended
+        QUEUED,  # a failed attempt with retries left
+    }),
+    DONE: frozenset(),
+    ERROR: frozenset(),
+    STOP: frozenset(),
+}  # fmt: skip
+
+ID_PATTERN = re.compile(r"[0-9A-Za-z_-]{8,40}")
+
+
+def is_job_id(text: str) -> bool:
+    """Say whether text has the form of a job id (and so is safe as a file name)."""
+    return ID_PATTERN.fullmatch(text) is not None
+
+
+def id_from_microseconds(microseconds: int) -> str:
+    """Make the id for a moment in microseconds since the epoch, `YYYYMMDD-HHMMSS-ffffff` in UTC: it sorts by time."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds)) + f"-{rest:06d}"
+
+
+def next_id(last: str, now_s: float) -> str:
+    """Make an id that sorts after `last`, whatever the clock did since; `last` may be empty."""
+    candidate = id_from_microseconds(int(now_s * 1_000_000))
+    if candidate > last:
+        return candidate
+    try:
+        seconds = _seconds_from_utc(time.strptime(last[:15], "%Y%m%d-%H%M%S"))
+        return id_from_microseconds(seconds * 1_000_000 + int(last[16:]) + 1)
+    except ValueError:  # a name of somebody else's making: sorting after it is all that is asked
+        return (last + "-0")[:40] if len(last) < 40 else candidate
+
+
+def to_iso(seconds: float) -> str:
+    """Format seconds since the epoch as ISO 8601 in UTC with milliseconds, `2026-11-21T20:39:15.123Z`."""
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
+
+
+def from_iso(text: str) -> float:
+    """Read what to_iso wrote. Raise ValueError for anything else."""
+    return _seconds_from_utc(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + int(text[20:23]) / 1000
+
+
+def _seconds_from_utc(moment: time.struct_time) -> int:
+    import calendar
+
+    return calendar.timegm(moment)
+
+
+@dataclass
+class Job:
+    """One job as its JSON file holds it. Times are ISO 8601 UTC texts; keys that this version does not know are
+    kept in `extra` and written back."""
+
+    id: str
+    status: JobStatus
+    command: dict[str, Any]
+    name: str | None = None
+    context: str = "default"
+    priority: int = 500
+    cwd: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    nice: int | None = None
+    retries: int = 0
+    retry_delay: float = 5
+    timeout: float = 0
+    not_before: str | None = None
+    after: list[str] = field(default_factory=list)
+    attempt: int = 0
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    pid: int | None = None
+    pid_started: int | None = None
+    boot_id: str | None = None
+    session: int | None = None
+    session_started: int | None = None
+    host: str | None = None
+    asked: dict[str, Any] | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    created_at: str | None = None
+    queued_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    usage: dict[str, Any] | None = None
+    callback_done: dict[str, Any] | None = None
+    callback_failed: dict[str, Any] | None = None
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    owner: str | None = None
+    executor: str = "local"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended for good."""
+        return self.status in FINAL
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether somebody else runs it and only reports here."""
+        return self.executor == "elsewhere"
+
+    @property
+    def what(self) -> str:
+        """What runs, as people know it: the command line."""
+        return str(self.command.get("cmd") or self.command.get("name") or self.command.get("type"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON file's content as a dict."""
+        record = {name: getattr(self, name) for name in _NAMES}
+        record["status"] = self.status.value
+        record.update(self.extra)
+        return record
+
+    def to_json(self) -> bytes:
+        """Return the JSON file's content."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, job_id: str, content: bytes) -> Job:
+        """Read a JSON file's content. Raise UnreadableJob if it is not the job of this id."""
+        try:
+            record = json.loads(content)
+            record["status"] = JobStatus(record["status"])
+            extra = {key: record.pop(key) for key in list(record) if key not in _TYPES}
+            job = cls(**record, extra=extra)
+        except RecursionError:
+            raise UnreadableJob(job_id, "it is nested too deeply") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise UnreadableJob(job_id, f"it is not the JSON of a job ({error})") from None
+        for name, types in _TYPES.items():
+            if not isinstance(getattr(job, name), types):
+                raise UnreadableJob(job_id, f"{name} has a wrong type")
+        if job.id != job_id:
+            raise UnreadableJob(job_id, f"it holds the job {job.id}")
+        return job
+
+
+def _types_of_fields() -> dict[str, tuple[type, ...]]:
+    by_annotation: dict[str, tuple[type, ...]] = {
+        "str": (str,), "int": (int,), "float": (int, float), "JobStatus": (JobStatus,),
+        "dict": (dict,), "list": (list,), "None": (type(None),),
+    }  # fmt: skip
+    types = {}
+    for item in fields(Job):
+        if item.name != "extra":
+            parts = (part.split("[")[0].strip() for part in str(item.type).split("|"))
+            types[item.name] = tuple(kind for part in parts for kind in by_annotation[part])
+    return types
+
+
+_TYPES = _types_of_fields()
+_NAMES = tuple(_TYPES)

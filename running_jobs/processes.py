@@ -1,0 +1,177 @@
+"""The processes of a machine, read from /proc: who they are, who descends from whom, which belong to a job.
+
+A process is its pid together with its start time, and only a process that still has both is ever
+signalled. Knows no store; what a job's processes carry in their environment is told by the caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+LOOK_AGAIN = signal.SIGURG  # to a runner; ignored by default, so one that reaches a wrong process does nothing there
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Process(NamedTuple):
+    """One line of the process table. `started` is in clock ticks since boot; it tells a pid's holders apart."""
+
+    pid: int
+    started: int
+    parent: int
+    session: int
+    state: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
+def boot_id() -> str:
+    """Return the id that the kernel gave itself at boot, or a text that says it has none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return "unknown"
+
+
+def become_subreaper() -> None:
+    """Have orphaned descendants become this process's children, instead of init's (prctl(2))."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def look_at(pid: int) -> Process | None:
+    """Return what /proc says of a pid now, or None if there is no such process (a zombie is one)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    head, _, tail = stat.rpartition(b")")  # the name may hold anything, parentheses and spaces too
+    fields = tail.split()
+    name = head.partition(b"(")[2].decode(errors="replace")
+    return Process(pid, int(fields[19]), int(fields[1]), int(fields[3]), fields[0].decode(), name)
+
+
+def is_alive(pid: int | None, started: int | None, boot: str | None) -> bool:
+    """Say whether a recorded process lives: same pid, same start time, same boot, and no zombie."""
+    if pid is None or started is None or boot != boot_id():
+        return False
+    found = look_at(pid)
+    return found is not None and found.started == started and found.state not in "ZX"
+
+
+def open_process(pid: int, started: int) -> int | None:
+    """Return a pidfd of the process that has this pid and start time, or None if it is gone."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return None
+    found = look_at(pid)  # looked at after opening: from here on the descriptor means this process and no other
+    if found is None or found.started != started:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def send_signal(pid: int, started: int, signum: int) -> bool:
+    """Signal the process that has this pid and start time. Return whether it was there and may be signalled."""
+    descriptor = open_process(pid, started)
+    if descriptor is None:
+        return False
+    try:
+        signal.pidfd_send_signal(descriptor, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def table() -> dict[int, Process]:
+    """Return all processes that are no zombies, by pid."""
+    found = (look_at(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {process.pid: process for process in found if process and process.state not in "ZX"}
+
+
+def descendants(roots: Iterable[int], processes: dict[int, Process]) -> list[Process]:
+    """Return all that descend from the pids in `roots`, without these."""
+    children: dict[int, list[Process]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process)
+    found: dict[int, Process] = {}
+    to_visit = list(roots)
+    while to_visit:
+        for child in children.get(to_visit.pop(), ()):
+            if child.pid not in found:
+                found[child.pid] = child
+                to_visit.append(child.pid)
+    return list(found.values())
+
+
+def carries(pid: int, marks: dict[str, str]) -> bool:
+    """Say whether a process was started with all of these environment variables (readable for its owner and root)."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read().split(b"\0")
+    except OSError:
+        return False
+    return all(f"{name}={value}".encode() in variables for name, value in marks.items())
+
+
+def leftovers(marks: dict[str, str], session: int | None, session_started: int | None) -> list[Process]:
+    """Return the processes of a job whose runner died: by their environment, their session, their descent.
+
+    A session is only believed if its leader still is the process that was recorded, or is gone and the member
+    is younger: a leader's pid is not given out again while its session has members.
+    """
+    processes = table()
+    found = {pid: process for pid, process in processes.items() if pid != os.getpid() and carries(pid, marks)}
+    if session is not None and session_started is not None:
+        leader = look_at(session)
+        if leader is None or leader.started == session_started:
+            for process in processes.values():
+                if process.session == session and process.started >= session_started:
+                    found[process.pid] = process
+    for process in descendants(list(found), processes):
+        found[process.pid] = process
+    return list(found.values())
+
+
+def end_all(find: Callable[[], list[Process]], wait_s: float) -> list[Process]:
+    """SIGKILL all that `find` returns until it returns none. Return those left: not to be signalled, or stuck."""
+    deadline = time.monotonic() + wait_s
+    pause_s = 0.001
+    refused: set[int] = set()
+    while found := find():
+        refused.update(p.pid for p in found if not send_signal(p.pid, p.started, signal.SIGKILL) and look_at(p.pid))
+        if time.monotonic() > deadline or refused.issuperset(p.pid for p in found):
+            break
+        time.sleep(pause_s)  # they are init's children: nothing tells us that they are gone
+        pause_s = min(2 * pause_s, 0.1)
+    return found
+
+
+def rename_self(title: str) -> None:
+    """Show `title` as this process's command line, for as many bytes as the old one had (best effort).
+
+    A forked process shows its parent's command line otherwise, and would be taken for it. A last byte that is
+    not NUL tells the kernel that the area was rewritten and ends at the first NUL (fs/proc/base.c).
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open("/proc/self/comm", "wb", buffering=0) as file:
+            file.write(title.encode()[:15])
+        with open("/proc/self/stat", "rb", buffering=0) as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+        start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(start)
+            memory.write(title.encode()[: end - start - 2].ljust(end - start - 1, b"\0") + b"\1")

@@ -1,0 +1,59 @@
+"""What becomes of a job whose runner died: its leftovers are ended, and it is declared lost.
+
+Whoever declares a job lost holds its lock while doing so: no runner can be starting, no other
+prober can be at it, and what the runner wrote last has been seen.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from running_jobs import files
+from running_jobs.job import ACTIVE, ERROR, Job, to_iso
+from running_jobs.processes import boot_id, end_all, is_alive, leftovers
+from running_jobs.runner import marks_of
+from running_jobs.store import JobStore
+
+END_WAIT_S = 2.0
+LOST = "lost: its runner died or the machine restarted"
+
+
+def declare_lost(store: JobStore, job_id: str) -> bool:
+    """End what is left of an active job without a runner and record it as lost.
+
+    Return True if its runner lives after all, False otherwise. Raise JobsError or OSError if it
+    could not be recorded; the job is still active then.
+    """
+    lock = files.open_private(store.paths.out(job_id), os.O_RDWR | os.O_CREAT)
+    try:
+        if not files.try_lock(lock):
+            return True
+        job = store.get(job_id)
+        if job.status is not ACTIVE:
+            return False  # its runner wrote the end, and then it died
+        if is_alive(job.pid, job.pid_started, job.boot_id):
+            return True  # its log was replaced by hand: the lock is gone, the runner is not
+        stuck = _end_leftovers(store, job)
+
+        def decide(now: Job) -> dict[str, Any] | None:
+            return _lost(now, stuck, to_iso(store.clock())) if (now.status, now.pid) == (ACTIVE, job.pid) else None
+
+        store.update(job_id, decide)
+        return False
+    finally:
+        os.close(lock)
+
+
+def _end_leftovers(store: JobStore, job: Job) -> list[str]:
+    same_boot = job.boot_id == boot_id()
+    session, started = (job.session, job.session_started) if same_boot else (None, None)
+    marks = marks_of(store, job.id)
+    return [str(process) for process in end_all(lambda: leftovers(marks, session, started), END_WAIT_S)]
+
+
+def _lost(job: Job, stuck: list[str], now: str) -> dict[str, Any]:
+    reason = LOST + (f"; could not be ended: {', '.join(stuck[:5])}" if stuck else "")
+    end = {"exit_code": None, "signal": None, "reason": reason, "ended_at": now}
+    attempts = [*job.attempts[:-1], {**job.attempts[-1], **end}] if job.attempts else []
+    return {"status": ERROR, "attempts": attempts, **end}

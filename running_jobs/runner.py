@@ -1,0 +1,319 @@
+"""One attempt at one job, from the fork to its recorded end. Knows no dispatcher beyond poking it.
+
+The runner holds the lock on `<id>.out` for as long as it lives; that lock, and nothing else, says that
+the job is alive. A signal to a runner means only "read your job's file again": what is asked stands
+there. All signals are blocked and waited for in one place, so nothing interrupts a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Any
+
+from running_jobs import files
+from running_jobs.child import CommandLine, HeldChild, Usage
+from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
+from running_jobs.job import ACTIVE, DONE, ERROR, QUEUED, STOP, Job, JobStatus, to_iso
+from running_jobs.processes import (
+    LOOK_AGAIN,
+    Process,
+    become_subreaper,
+    boot_id,
+    descendants,
+    look_at,
+    rename_self,
+    send_signal,
+    table,
+)  # fmt: skip
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
+
+WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+LOOK_EVERY_S = 10.0  # in case a signal was lost
+KILL_AGAIN_S = 0.05
+RETRY_WRITE_S = 1.0
+CLAIM_WAIT_S = 5.0
+
+
+def marks_of(store: JobStore, job_id: str) -> dict[str, str]:
+    """Return the variables by which a job's processes are known: its id, together with this data directory."""
+    return {"JOB_ID": job_id, "JOB_FILES": store.paths.results(job_id)}
+
+
+def command_line(job: Job, store: JobStore, settings: Settings) -> CommandLine:
+    """Say what to execute for a job. Raise KeyError for a type that this version cannot run."""
+    argv = {"exec": lambda: [settings.shell, "-c", job.command["cmd"]]}[job.command["type"]]()
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(store, job.id)}
+    environ["JOB_ATTEMPT"] = str(job.attempt + 1)
+    nice = settings.nice if job.nice is None else job.nice
+    return CommandLine(argv, job.cwd or os.environ.get("HOME") or "/", environ, nice)
+
+
+def run_attempt(store: JobStore, settings: Settings, job_id: str) -> None:
+    """Run a queued job to its recorded end in this process, which must be fit for it: forked, single-threaded.
+
+    Return early, with nothing changed, if somebody else claimed or ended the job. Raise JobsError or OSError if
+    it could not be claimed; the job is queued then.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
+    rename_self(f"running-jobs: job {job_id}")
+    alive = files.open_private(store.paths.out(job_id), os.O_RDWR | os.O_CREAT)
+    try:
+        files.wait_for_lock(alive, store.paths.out(job_id), CLAIM_WAIT_S)
+    except LockTimeout:
+        return  # another runner of this job lives
+    become_subreaper()
+    attempt = _Attempt(store, settings, job_id)
+    if attempt.start():
+        attempt.watch()
+
+
+class _Attempt:
+    def __init__(self, store: JobStore, settings: Settings, job_id: str) -> None:
+        self.store = store
+        self.settings = settings
+        self.job_id = job_id
+        self.main_pid = 0
+        self.wait_status: int | None = None
+        self.usage = Usage()
+        self.cause: str | None = None  # why it is being ended: stop, kill, timeout
+        self.asked_by: str | None = None
+        self.problem: str | None = None  # why it could not be started
+        self.timeout_at = float("inf")
+        self.kill_at = float("inf")
+        self.killing = False
+        self.seen_record: tuple[int, int] | None = None
+
+    # --- start
+
+    def start(self) -> bool:
+        """Claim the job and start its command. Return False if it is not ours to run."""
+        job = self.store.get(self.job_id)
+        if job.status is not QUEUED:
+            return False
+        paths = self.store.paths
+        files.make_private_directory(paths.results(self.job_id))
+        logs = [self._open_log(path) for path in (paths.out(self.job_id), paths.err(self.job_id))]
+        try:
+            child = HeldChild(command_line(job, self.store, self.settings), *logs)
+        except KeyError:
+            child = None
+            self.problem = f"this version cannot run commands of type {job.command.get('type')}"
+        finally:
+            for descriptor in logs:
+                os.close(descriptor)
+        if not self._claim(child):
+            if child:
+                child.abandon()
+            return False
+        if child:
+            self.main_pid = child.pid
+            self.problem = child.release()
+        return True
+
+    def _open_log(self, path: str) -> int:
+        descriptor = files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.set_blocking(descriptor, True)
+        return descriptor
+
+    def _claim(self, child: HeldChild | None) -> bool:
+        me, leader = look_at(os.getpid()), look_at(child.pid) if child else None
+        now = to_iso(self.store.clock())
+        claim: dict[str, Any] = {
+            "status": ACTIVE, "pid": os.getpid(), "pid_started": me and me.started, "boot_id": boot_id(),
+            "session": child and child.pid, "session_started": leader and leader.started,
+            "host": os.uname().nodename, "started_at": now, "asked": None, "executor": "local",
+        }  # fmt: skip
+
+        def decide(job: Job) -> dict[str, Any] | None:
+            if job.status is not QUEUED:
+                return None
+            if job.timeout > 0:
+                self.timeout_at = time.monotonic() + job.timeout
+            number = job.attempt + 1
+            return {**claim, "attempt": number, "attempts": [*job.attempts, {"attempt": number, "started_at": now}]}
+
+        try:
+            claimed = self.store.update(self.job_id, decide)
+        except JobsError:
+            if child:
+                child.abandon()
+            raise
+        return claimed is not None
+
+    # --- watch
+
+    def watch(self) -> None:
+        """Wait until the command has ended, or was ended, with all its processes; then record it."""
+        while True:
+            self._reap()
+            if self.wait_status is not None or self.main_pid == 0:
+                if not self.cause and self._record_end():
+                    return
+                if self.cause and not self._unfinished():
+                    self._record_end()
+                    return
+            self._look_for_asked()
+            now = time.monotonic()
+            if self.cause is None and now >= self.timeout_at:
+                self._begin_ending("timeout", None)
+            if now >= self.kill_at:
+                self.killing = True
+                self._signal_all(signal.SIGKILL)
+                self.kill_at = now + KILL_AGAIN_S  # again, for what was forked meanwhile
+            self._sleep()
+
+    def _sleep(self) -> None:
+        deadline = min(self.kill_at, self.timeout_at if self.cause is None else float("inf"))
+        wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
+        signal.sigtimedwait(WAKING, wait_s)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self.usage.add(usage)
+                if pid == self.main_pid:
+                    self.wait_status = status
+
+    def _unfinished(self) -> bool:
+        """Whether a process is left that could still be ended. Orphans come back to us: no child, no descendant."""
+        if not _has_children():
+            return False
+        found = self._processes() if self.killing else []
+        return not found or any(_may_signal(process) for process in found)
+
+    def _processes(self) -> list[Process]:
+        return descendants([os.getpid()], table())
+
+    def _signal_all(self, *signums: int) -> None:
+        for process in self._processes():
+            for signum in signums:
+                send_signal(process.pid, process.started, signum)
+
+    # --- ending on request
+
+    def _look_for_asked(self) -> None:
+        """Read the job's file again if it changed, and do what is asked there."""
+        with contextlib.suppress(OSError, JobsError):
+            found = os.stat(self.store.paths.json(self.job_id))
+            if (found.st_ino, found.st_mtime_ns) != self.seen_record:
+                if asked := _ending_asked(self.store.get(self.job_id)):
+                    self._obey(asked)
+                self.seen_record = (found.st_ino, found.st_mtime_ns)
+
+    def _obey(self, asked: dict[str, Any]) -> None:
+        verb = asked["verb"]
+        if self.cause is None or (verb == "kill" and not self.killing):
+            self._begin_ending(verb, asked.get("by"))
+
+    def _begin_ending(self, cause: str, by: str | None) -> None:
+        now = time.monotonic()
+        if self.cause is None:
+            self.cause, self.asked_by = cause, by
+        elif self.cause == "stop":
+            self.cause = cause  # stop -> kill: sooner than it was asked before
+        if cause == "kill":
+            self.kill_at = now
+        else:
+            self.kill_at = now + self.settings.grace_seconds
+            self._signal_all(signal.SIGTERM, signal.SIGCONT)  # a stopped process sees no SIGTERM until it goes on
+
+    # --- the end
+
+    def _record_end(self) -> bool:
+        """Write how it ended, again and again until the disk takes it, then wake the dispatcher.
+
+        Return False if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
+        """
+        behind = self._processes() if _has_children() else []
+        overruled = False
+
+        def decide(job: Job) -> dict[str, Any] | None:
+            nonlocal overruled
+            if job.status is not ACTIVE or job.pid != os.getpid():
+                return None
+            if behind and not self.cause and _ending_asked(job):
+                overruled = True
+                return None
+            return self._end(job, behind)
+
+        while True:
+            try:
+                self.store.update(self.job_id, decide)
+                break
+            except (NoSuchJob, UnreadableJob) as error:  # removed or damaged by hand: nothing left to write into
+                self.store.note_error(f"{self.job_id} ended, but {error}")
+                break
+            except (JobsError, OSError):
+                signal.sigtimedwait(WAKING - {signal.SIGCHLD}, RETRY_WRITE_S)
+        if overruled:
+            return False
+        with contextlib.suppress(OSError):
+            os.rmdir(self.store.paths.results(self.job_id))  # only goes if it is empty
+        return True
+
+    def _end(self, job: Job, behind: list[Process]) -> dict[str, Any]:
+        code = signum = None
+        if self.wait_status is not None and not self.problem:
+            code = os.WEXITSTATUS(self.wait_status) if os.WIFEXITED(self.wait_status) else None
+            signum = os.WTERMSIG(self.wait_status) if os.WIFSIGNALED(self.wait_status) else None
+        by = self.asked_by
+        if not self.cause and code != 0 and (asked := _ending_asked(job)):  # it ended before our signal came
+            self.cause, by = asked["verb"], asked.get("by")
+        status, reason = self._judge(job, code, signum, by)
+        if behind:
+            names = ", ".join(str(process) for process in behind[:5])
+            more = f" and {len(behind) - 5} more" if len(behind) > 5 else ""
+            reason += f"; {'could not be ended' if self.cause else 'left running in the background'}: {names}{more}"
+        ended = {"exit_code": code, "signal": signum, "reason": reason, "ended_at": to_iso(self.store.clock())}
+        attempts = [*job.attempts[:-1], {**job.attempts[-1], **ended}] if job.attempts else []
+        return {"status": status, "usage": self.usage.as_dict(), "attempts": attempts, **ended}
+
+    def _judge(self, job: Job, code: int | None, signum: int | None, by: str | None) -> tuple[JobStatus, str]:
+        if self.problem:
+            return ERROR, f"could not start: {self.problem}"
+        how = f"exit code {code}" if signum is None else f"killed by {_signal_name(signum)}"
+        if self.cause == "timeout":
+            return ERROR, f"timed out after {job.timeout:g} s"
+        if self.cause == "stop" and code == 0:
+            return DONE, f"exit code 0 after it was asked to stop{f' by {by}' if by else ''}"
+        if self.cause in ("stop", "kill"):
+            return STOP, f"{'stopped' if self.cause == 'stop' else 'killed'}{f' by {by}' if by else ''} ({how})"
+        if signum == signal.SIGKILL:
+            how += " (out of memory?)"
+        return (DONE if code == 0 else ERROR), how
+
+
+def _ending_asked(job: Job) -> dict[str, Any] | None:
+    return job.asked if job.asked and job.asked.get("verb") in ("stop", "kill") else None
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _may_signal(process: Process) -> bool:
+    try:
+        os.kill(process.pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        return True  # gone since: look again
+    return True
+
+
+def _signal_name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"

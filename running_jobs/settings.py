@@ -1,0 +1,249 @@
+"""The settings: what they are, their defaults, and the only reader of `config.toml` and `JOBS_*`.
+
+A key that is not known or a value that does not fit stops whoever reads them, with a message that
+names where it was found, the key and what was expected. Knows no jobs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from running_jobs.errors import InvalidSettings
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MAX_CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one data directory, checked. Seconds may be fractions; 0 means "no limit" where one is meant."""
+
+    data: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)
+    grace_seconds: float = 10
+    shell: str = "/bin/sh"
+    nice: int = 0
+    pass_env: list[str] = field(default_factory=list)
+    python: str = ""
+    python_path: list[str] = field(default_factory=list)
+    allowed_classes: list[str] = field(default_factory=list)
+    allowed_commands: dict[str, Any] = field(default_factory=dict)
+    max_retries: int = 0
+    retry_delay: float = 5
+    timeout: float = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    users: dict[str, Any] = field(default_factory=dict, repr=False)
+    trusted_proxies: int = 0
+    trusted_hosts: list[str] = field(default_factory=list)
+    url_prefix: str = ""
+    keep_days: float = 0
+    keep_jobs: int = 0
+    max_log_bytes: int = 0
+    min_free_bytes: int = 0
+    fsync: bool = True
+    executor: str = "local"
+    contexts: dict[str, Any] = field(default_factory=dict)
+    slurm: dict[str, Any] = field(default_factory=dict)
+
+    def for_engine(self) -> dict[str, Any]:
+        """Return what the dispatcher and its runners need, as plain values: nothing of the guard."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_THE_GUARD}
+
+
+_OF_THE_GUARD = {"user", "password", "users", "trusted_proxies", "trusted_hosts", "url_prefix", "host", "port"}
+
+NOT_IN_EFFECT_YET = (
+    "python", "python_path", "allowed_classes", "max_retries", "retry_delay", "keep_days", "keep_jobs",
+    "max_log_bytes", "min_free_bytes", "executor", "contexts", "slurm",
+)  # fmt: skip
+
+
+class _Problem(Exception):
+    """What was expected instead."""
+
+
+def _whole(low: int, high: int = 1 << 62) -> Callable[[Any], int]:
+    bounds = f"a whole number from {low} to {high}" if high < 1 << 62 else f"a whole number, at least {low}"
+
+    def check(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _Problem(bounds)
+        return value
+
+    return check
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e10:
+        raise _Problem("a number, 0 or more")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise _Problem("a text")
+    return value
+
+
+def _filled(value: Any) -> str:
+    if not _text(value).strip():
+        raise _Problem("a text that is not empty")
+    return str(value)
+
+
+def _program(value: Any) -> str:
+    if not os.path.isabs(_text(value)) or not os.access(value, os.X_OK):
+        raise _Problem("the absolute path of a program that can be run")
+    return str(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false", "1", "0", "yes", "no"):
+        return value.strip().lower() in ("true", "1", "yes")
+    if not isinstance(value, bool):
+        raise _Problem("true or false")
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        value = _parse_toml(f"list = {value}").get("list")
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise _Problem('a list of texts, ["like", "this"]')
+    return list(value)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Problem("a table")
+    return value
+
+
+def _tables(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
+        raise _Problem("a table of tables, as [table.NAME]")
+    return value
+
+
+def _users(value: Any) -> dict[str, Any]:
+    for name, entry in _tables(value).items():
+        if not name or ":" in name:
+            raise _Problem("names without a colon (basic auth cannot carry one)")
+        if set(entry) - {"hash", "role"} or not isinstance(entry.get("hash"), str) or not entry["hash"]:
+            raise _Problem(f"[users.{name}] needs hash (made by `app.py password`) and may have role, nothing else")
+        if not looks_hashed(entry["hash"]):
+            raise _Problem(f"[users.{name}] hash as `app.py password` prints it")
+        if entry.get("role", "operator") not in ("viewer", "operator"):
+            raise _Problem(f'[users.{name}] role "viewer" or "operator"')
+    return dict(value)
+
+
+def _prefix(value: Any) -> str:
+    text = _text(value).rstrip("/")
+    if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        raise _Problem("a path like /jobs-ui")
+    return text
+
+
+def _executor(value: Any) -> str:
+    if value not in ("local", "slurm"):
+        raise _Problem('"local" or "slurm"')
+    return str(value)
+
+
+def looks_hashed(password: str) -> bool:
+    """Say whether a password setting holds a hash of werkzeug's making rather than the plain text."""
+    return re.match(r"(scrypt|pbkdf2):[^$]+\$[^$]+\$[0-9a-f]+$", password) is not None
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
+    "nice": _whole(-20, 19), "pass_env": _texts, "python": _text, "python_path": _texts, "allowed_classes": _texts,
+    "allowed_commands": _tables, "max_retries": _whole(0), "retry_delay": _seconds, "timeout": _seconds,
+    "user": _filled, "password": _filled, "users": _users, "trusted_proxies": _whole(0, 10), "trusted_hosts": _texts,
+    "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0), "max_log_bytes": _whole(0),
+    "min_free_bytes": _whole(0), "fsync": _yes_or_no, "executor": _executor, "contexts": _tables, "slurm": _table,
+}  # fmt: skip
+_TABLES = ("allowed_commands", "users", "contexts", "slurm")
+
+
+def load_settings(data: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings of a data directory: the file, each plain key overridden by its `JOBS_<KEY>`.
+
+    `data` names the directory; otherwise `JOBS_DATA` does, otherwise it is `jobs_data/` beside `app.py`.
+    Raise InvalidSettings.
+    """
+    directory = os.path.realpath(data or environ.get("JOBS_DATA") or os.path.join(PROJECT, "jobs_data"))
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        raise InvalidSettings("JOBS_DATA or --data", "data", f"{directory} is not a directory")
+    values: dict[str, Any] = {}
+    config = os.path.join(directory, "config.toml")
+    for key, value in _read_config(config).items():
+        values[key] = _checked(config, key, key, value)
+    for variable, text in environ.items():
+        if variable.startswith("JOBS_") and variable != "JOBS_DATA":
+            key = variable[len("JOBS_") :].lower()
+            if key in _TABLES:
+                raise InvalidSettings("environment", variable, f"is a table; write it as [{key}] in {config}")
+            values[key] = _checked("environment", variable, key, text)
+    if ("user" in values) != ("password" in values):
+        missing = "password" if "user" in values else "user"
+        raise InvalidSettings(config, missing, "expected, since user and password only make sense together")
+    return Settings(data=directory, **values)
+
+
+def engine_settings(values: Mapping[str, Any]) -> Settings:
+    """Rebuild what Settings.for_engine gave; keys that another version knew are passed over."""
+    known = {item.name for item in dataclasses.fields(Settings)}
+    return Settings(**{key: value for key, value in values.items() if key in known})
+
+
+def _checked(where: str, shown: str, key: str, value: Any) -> Any:
+    if key not in _CHECKS:
+        known = ", ".join(f"JOBS_{name.upper()}" if shown.startswith("JOBS_") else name for name in _CHECKS)
+        raise InvalidSettings(where, shown, f"is not a setting; known are {known}")
+    try:
+        return _CHECKS[key](value)
+    except _Problem as problem:
+        found = "" if key in ("password", "users") else f", found {value!r}"
+        raise InvalidSettings(where, shown, f"expected {problem}{found}") from None
+    except ValueError as error:
+        raise InvalidSettings(where, shown, f"is not TOML: {error}") from None
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise InvalidSettings(path, "file", f"expected at most {MAX_CONFIG_BYTES} bytes")
+        return _parse_toml(content.decode())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InvalidSettings(path, "file", f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidSettings(path, "file", f"is not TOML: {error}") from None
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    try:
+        import tomllib  # only where there is something to parse: it costs 5 ms of every start
+    except ImportError:
+        raise ValueError("reading TOML needs Python 3.11 or newer") from None
+    return tomllib.loads(text)

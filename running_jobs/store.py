@@ -1,0 +1,328 @@
+"""The jobs of one data directory as files: create, read, change, delete. Knows no processes.
+
+Every change of a job goes through `JobStore.update`, a compare-and-set under `run/lock`: read, decide,
+append the journal's line, replace the JSON. A line without its change is corrected by the next line;
+a change without a line cannot be. The content of `run/lock` is the last id given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from running_jobs import files
+from running_jobs.errors import (
+    AmbiguousId,
+    ForbiddenTransition,
+    InvalidJob,
+    NoSuchJob,
+    StorageFailed,
+    UnreadableJob,
+    WrongState,
+)
+from running_jobs.job import ACTIVE, FINAL, IDLE, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
+from running_jobs.journal import append_error, journal_line
+
+MAX_JSON_BYTES = 8 << 20
+
+Decision = Callable[[Job], "dict[str, Any] | None"]
+
+
+class JobPaths:
+    """Where each file of a data directory is."""
+
+    def __init__(self, data: str) -> None:
+        self.data = data
+        self.run = f"{data}/run"
+        self.logs = f"{data}/logs"
+        self.lock = f"{data}/run/lock"
+        self.dispatcher_lock = f"{data}/run/dispatcher.lock"
+        self.wake = f"{data}/run/wake"
+        self.open = f"{data}/run/open"
+        self.boot_id = f"{data}/run/boot_id"
+        self.journal = f"{data}/logs/background_jobs.log"
+        self.errors = f"{data}/logs/background_jobs_errors.log"
+        self.paused = f"{data}/paused"
+        self.secret = f"{data}/secret"
+
+    def json(self, job_id: str) -> str:
+        """Return the path of a job's record."""
+        return f"{self.data}/{job_id}.json"
+
+    def out(self, job_id: str) -> str:
+        """Return the path of a job's standard output; its lock is the job's sign of life."""
+        return f"{self.data}/{job_id}.out"
+
+    def err(self, job_id: str) -> str:
+        """Return the path of a job's standard error."""
+        return f"{self.data}/{job_id}.err"
+
+    def response(self, job_id: str) -> str:
+        """Return the path of a job's response."""
+        return f"{self.data}/{job_id}.response"
+
+    def results(self, job_id: str) -> str:
+        """Return the path of the folder that the command knows as JOB_FILES."""
+        return f"{self.data}/{job_id}.files"
+
+    def marker(self, job_id: str) -> str:
+        """Return the path of the empty file that stands for a job that is not final."""
+        return f"{self.data}/run/open/{job_id}"
+
+
+class JobStore:
+    """The jobs of one data directory. Safe under many processes and threads at once."""
+
+    def __init__(self, data: str, sync: bool = True, clock: Callable[[], float] = time.time) -> None:
+        self.paths = JobPaths(data)
+        self.sync = sync
+        self.clock = clock
+
+    def prepare(self) -> None:
+        """Make the data directory and its folders where missing, for their owner alone. Raise StorageFailed."""
+        try:
+            os.makedirs(os.path.dirname(self.paths.data), exist_ok=True)
+            for folder in (self.paths.data, self.paths.run, self.paths.logs):
+                files.make_private_directory(folder)
+            if files.make_private_directory(self.paths.open):
+                with contextlib.suppress(FileNotFoundError):  # the markers are gone: have them rebuilt
+                    os.unlink(self.paths.boot_id)
+        except OSError as error:
+            raise StorageFailed(f"The data directory {self.paths.data}", error) from error
+
+    # --- reading
+
+    def get(self, job_id: str) -> Job:
+        """Read a job. Raise NoSuchJob or UnreadableJob."""
+        if not is_job_id(job_id):
+            raise NoSuchJob(job_id)
+        try:
+            content = files.read_bounded(self.paths.json(job_id), MAX_JSON_BYTES)
+        except FileNotFoundError:
+            raise NoSuchJob(job_id) from None
+        except OSError as error:
+            raise UnreadableJob(job_id, (error.strerror or str(error)).lower()) from None
+        return Job.from_json(job_id, content)
+
+    def ids(self) -> list[str]:
+        """List the ids of all jobs, readable or not, oldest first."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.paths.data) as entries:
+            names = [entry.name for entry in entries]
+            return sorted(name[:-5] for name in names if name.endswith(".json") and is_job_id(name[:-5]))
+        return []
+
+    def open_ids(self) -> list[str]:
+        """List the ids of the jobs that are not final, oldest first; a few may have become final just now."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(name for name in os.listdir(self.paths.open) if is_job_id(name))
+        return []
+
+    def resolve(self, text: str) -> str:
+        """Return the id that `text` means: an id, a unique prefix or `last`. Raise NoSuchJob or AmbiguousId."""
+        if is_job_id(text) and os.path.lexists(self.paths.json(text)):
+            return text
+        ids = self.ids()
+        matches = ids[-1:] if text == "last" else [job_id for job_id in ids if text and job_id.startswith(text)]
+        if not matches:
+            raise NoSuchJob(text)
+        if len(matches) > 1:
+            raise AmbiguousId(text, matches)
+        return matches[0]
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new may start."""
+        return os.path.lexists(self.paths.paused)
+
+    # --- changing
+
+    def create(self, template: Job, detail: str = "") -> Job:
+        """Store a new job with a new id, durably, and return it as written.
+
+        `template` is the job but for `id` and `created_at`. Raise StorageFailed, with nothing stored.
+        """
+        with self._door() as lock:
+            job = Job(**{**vars(template), "id": self._next_id(lock), "created_at": to_iso(self.clock())})
+            if job.status is not IDLE:
+                job.queued_at = job.created_at
+            try:
+                self._write_new(job, detail)
+            except OSError as error:
+                self._remove_files(job.id)
+                raise StorageFailed("The job", error) from error
+            os.pwrite(lock, job.id.encode().ljust(40), 0)
+        return job
+
+    def transition(
+        self, job_id: str, allowed: Collection[JobStatus], to: JobStatus, detail: str = "", **changes: Any
+    ) -> Job | None:
+        """Move a job to `to` if its status is one of `allowed`, and record `changes` with it.
+
+        Return the job as written, or None if someone else moved it first. Raise NoSuchJob if it is gone,
+        ForbiddenTransition if TRANSITIONS does not hold such a step, StorageFailed with nothing changed.
+        """
+        for before in allowed:
+            if to not in TRANSITIONS[before]:
+                raise ForbiddenTransition(before.value, to.value)
+        return self.update(job_id, lambda job: {**changes, "status": to} if job.status in allowed else None, detail)
+
+    def update(self, job_id: str, decide: Decision, detail: str = "") -> Job | None:
+        """Read a job under the lock, let `decide` say what to change, and write it.
+
+        `decide` gets the job as it is and returns the fields to change, or None to leave it. Return the job as
+        written, or None if it was left. Raise as transition does.
+        """
+        with self._door():
+            job = self.get(job_id)
+            before = job.status
+            changes = decide(job)
+            if changes is None:
+                return None
+            after = changes.get("status", before)
+            if after is not before and after not in TRANSITIONS[before]:
+                raise ForbiddenTransition(before.value, after.value)
+            for name, value in changes.items():
+                setattr(job, name, value)
+            try:
+                self._write(job, detail or job.reason or "")
+            except OSError as error:
+                raise StorageFailed(f"Job {job_id}", error) from error
+            if after in FINAL and before not in FINAL:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.paths.marker(job_id))
+        return job
+
+    def delete(self, job_id: str, detail: str = "") -> None:
+        """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active."""
+        with self._door():
+            job = self.get(job_id)
+            if job.status is ACTIVE:
+                raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
+            try:
+                self._log(job, "deleted", detail)
+                self._remove_files(job_id)
+            except OSError as error:
+                raise StorageFailed(f"The deletion of job {job_id}", error) from error
+
+    def append_entry(self, path: str, text: str) -> None:
+        """Append an entry to a log or response file as whole lines."""
+        try:
+            descriptor = files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            try:
+                files.write_all(descriptor, text.encode() + (b"" if text.endswith("\n") else b"\n"))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StorageFailed("The entry", error) from error
+
+    def pause(self, paused: bool) -> None:
+        """Start nothing new from now on, or start again."""
+        try:
+            if paused:
+                os.close(files.open_private(self.paths.paused, os.O_WRONLY | os.O_CREAT))
+            else:
+                os.unlink(self.paths.paused)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StorageFailed("The pause", error) from error
+
+    def note_error(self, text: str) -> None:
+        """Add a line to the log of errors."""
+        append_error(self.paths.errors, self.clock(), text)
+
+    def rebuild_open(self, boot_id: str) -> None:
+        """Make the markers of jobs that are not final anew, if they are not those of this boot.
+
+        Markers are not synced to the disk, so that a power cut may lose some; jobs are, and none may.
+        """
+        with contextlib.suppress(OSError):
+            if files.read_bounded(self.paths.boot_id, 100).decode() == boot_id and os.path.isdir(self.paths.open):
+                return
+        files.make_private_directory(self.paths.open)
+        for job_id in self.ids():
+            with contextlib.suppress(NoSuchJob, UnreadableJob):
+                if not self.get(job_id).is_final:
+                    self._mark_open(job_id)
+        files.write_atomically(self.paths.boot_id, boot_id.encode(), sync=False)
+
+    def forget_open(self, job_id: str) -> None:
+        """Remove the marker of a job that is final or gone, unless that is no longer so."""
+        with self._door():
+            try:
+                final = self.get(job_id).is_final
+            except NoSuchJob:
+                final = True
+            except UnreadableJob:
+                final = False
+            if final:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.paths.marker(job_id))
+
+    # --- the steps
+
+    @contextlib.contextmanager
+    def _door(self) -> Iterator[int]:
+        try:
+            with contextlib.ExitStack() as stack:
+                try:
+                    lock = stack.enter_context(files.locked(self.paths.lock))
+                except FileNotFoundError:
+                    self.prepare()
+                    lock = stack.enter_context(files.locked(self.paths.lock))
+                yield lock
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE):
+                raise StorageFailed("The change", error) from error
+            raise
+
+    def _next_id(self, lock: int) -> str:
+        last = os.pread(lock, 40, 0).decode(errors="replace").strip()
+        if not is_job_id(last):
+            last = max(self.ids(), default="")
+        job_id = next_id(last, self.clock())
+        if os.path.lexists(self.paths.json(job_id)):  # somebody laid files there by hand
+            job_id = next_id(max(self.ids()), self.clock())
+        if not is_job_id(job_id):
+            raise InvalidJob("id", f"no id sorts after {last}; remove the job of that name")
+        return job_id
+
+    def _write_new(self, job: Job, detail: str) -> None:
+        self._mark_open(job.id)
+        for path in (self.paths.out(job.id), self.paths.err(job.id)):
+            os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        self._write(job, detail)
+        if self.sync:
+            files.sync_directory(self.paths.data)
+
+    def _write(self, job: Job, detail: str) -> None:
+        self._log(job, job.status.value, detail)
+        files.write_atomically(self.paths.json(job.id), job.to_json(), self.sync)
+
+    def _log(self, job: Job, status: str, detail: str) -> None:
+        line = journal_line(self.clock(), job, status, detail)
+        files.append_line(self.paths.journal, line)
+        if status == JobStatus.ERROR.value:
+            with contextlib.suppress(OSError):
+                files.append_line(self.paths.errors, line)
+
+    def _mark_open(self, job_id: str) -> None:
+        os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
+
+    def _remove_files(self, job_id: str) -> None:
+        """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
+        results = self.paths.results(job_id)
+        if os.path.islink(results):
+            os.unlink(results)
+        elif os.path.isdir(results):
+            import shutil  # rarely needed, and dear under the dispatcher's clock
+
+            shutil.rmtree(results)
+        others = (f"{self.paths.data}/{job_id}.stats", self.paths.marker(job_id), self.paths.json(job_id))
+        for path in (self.paths.out(job_id), self.paths.err(job_id), self.paths.response(job_id), *others):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)

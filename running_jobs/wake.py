@@ -1,0 +1,141 @@
+"""How a dispatcher is poked, started and replaced. Nothing here decides about jobs.
+
+A byte in the FIFO is only a poke. Whoever starts a dispatcher takes its lock first and hands the open
+file down to it: so one is started at a time, and "held" means "alive or about to be".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+
+from running_jobs import files
+from running_jobs.errors import LockTimeout, StorageFailed
+from running_jobs.processes import boot_id, look_at, send_signal
+from running_jobs.settings import Settings
+from running_jobs.store import JobPaths
+
+REPLACE_WAIT_S = 5.0
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SLURM_CONF")
+_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+_LOCK_DESCRIPTOR = 3
+
+
+def poke(paths: JobPaths) -> bool:
+    """Tell the dispatcher to look. Return False if none reads the FIFO."""
+    try:
+        fifo = os.open(paths.wake, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ELOOP, errno.EACCES):
+            return False
+        raise
+    try:
+        os.write(fifo, b"\0")
+    except BlockingIOError:
+        pass  # so full of pokes that one more tells nothing new
+    except BrokenPipeError:
+        return False
+    finally:
+        os.close(fifo)
+    return True
+
+
+def dispatcher_lives(paths: JobPaths) -> bool:
+    """Say whether a dispatcher of this data directory lives or is about to."""
+    return files.is_locked(paths.dispatcher_lock)
+
+
+def wake_dispatcher(settings: Settings) -> int | None:
+    """Poke the dispatcher, or start one where none is. Return the pid to wait for if one was started."""
+    paths = JobPaths(settings.data)
+    return None if poke(paths) else ensure_dispatcher(settings)
+
+
+def ensure_dispatcher(settings: Settings) -> int | None:
+    """Start a dispatcher unless one lives. Return the pid to wait for (it ends at once), or None."""
+    paths = JobPaths(settings.data)
+    lock = files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
+    try:
+        return _spawn(settings, lock) if files.try_lock(lock) else None
+    finally:
+        os.close(lock)
+
+
+def replace_dispatcher(settings: Settings) -> int:
+    """End the dispatcher that lives, if any, and start another with these settings. Jobs do not notice.
+
+    Return the pid to wait for. Raise LockTimeout if the old one does not go.
+    """
+    paths = JobPaths(settings.data)
+    deadline = time.monotonic() + REPLACE_WAIT_S
+    while True:
+        lock = files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
+        try:
+            if not files.try_lock(lock):
+                _end_holder(lock)
+                with contextlib.suppress(LockTimeout):
+                    files.wait_for_lock(lock, paths.dispatcher_lock, 0.5)
+                    return _spawn(settings, lock)
+            else:
+                return _spawn(settings, lock)
+        finally:
+            os.close(lock)
+        if time.monotonic() > deadline:
+            raise LockTimeout(paths.dispatcher_lock, REPLACE_WAIT_S)
+
+
+def sign(lock: int) -> None:
+    """Write into the lock's file who holds it."""
+    me = look_at(os.getpid())
+    if me is not None:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps({"pid": me.pid, "started": me.started, "boot_id": boot_id()}).encode(), 0)
+
+
+def _end_holder(lock: int) -> None:
+    try:
+        holder = json.loads(os.pread(lock, 1000, 0))
+        if holder["boot_id"] == boot_id():
+            send_signal(holder["pid"], holder["started"], signal.SIGTERM)
+    except (ValueError, KeyError, TypeError):
+        return  # it has not signed yet; the next look will find it
+
+
+def clean_environment(environ: Mapping[str, str], pass_env: list[str]) -> dict[str, str]:
+    """Return what of an environment a dispatcher, and so a command, may see."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name.startswith("LC_") or name in pass_env
+    }
+
+
+def _spawn(settings: Settings, lock: int) -> int:
+    handed_over = os.memfd_create("settings")
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        files.write_all(handed_over, json.dumps(settings.for_engine()).encode())
+        os.lseek(handed_over, 0, os.SEEK_SET)
+        return os.posix_spawn(
+            sys.executable or "/usr/bin/python3",
+            [sys.executable or "/usr/bin/python3", "-I", "-S", _PROGRAM, settings.data],
+            clean_environment(os.environ, settings.pass_env),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, handed_over, 0),
+                (os.POSIX_SPAWN_DUP2, null, 1),
+                (os.POSIX_SPAWN_DUP2, null, 2),
+                (os.POSIX_SPAWN_DUP2, lock, _LOCK_DESCRIPTOR),
+            ],
+            setsigmask=[],
+        )
+    except OSError as error:
+        raise StorageFailed("The dispatcher", error) from error
+    finally:
+        os.close(handed_over)
+        os.close(null)
