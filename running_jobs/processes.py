@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import time
@@ -33,6 +34,7 @@ class Process(NamedTuple):
         return f"{self.name} (pid {self.pid})"
 
 
+@functools.lru_cache(maxsize=1)
 def boot_id() -> str:
     """Return the id that the kernel gave itself at boot, or a text that says it has none."""
     try:
@@ -51,8 +53,8 @@ def become_subreaper() -> None:
 def look_at(pid: int) -> Process | None:
     """Return what /proc says of a pid now, or None if there is no such process (a zombie is one)."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            stat = file.read(4096)
     except OSError:
         return None
     head, _, tail = stat.rpartition(b")")  # the name may hold anything, parentheses and spaces too

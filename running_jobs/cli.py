@@ -1,0 +1,246 @@
+"""The command line. Works with the server down: it acts on the data directory through `actions`.
+
+Exit 0 on success, 1 on a refused or failed action with one line on stderr, 2 on bad usage. Nothing of
+Flask is imported unless the page is served.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from running_jobs import cli_output as output
+from running_jobs.actions import Actions
+from running_jobs.errors import InvalidSettings, JobsError
+from running_jobs.job import JobStatus
+from running_jobs.settings import load_settings
+
+
+class _Commands(click.Group):
+    """Turns refusals into one line on stderr and exit 1; `serve` runs where no command is given."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InvalidSettings as error:
+            raise click.ClickException(f"Wrong setting: {error}") from None
+        except JobsError as error:
+            raise click.ClickException(str(error)) from None
+        except BrokenPipeError:  # `app.py list | head`: whoever read has seen enough
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the interpreter's last flush
+            return None
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", metavar="DIR", help="The data directory (or JOBS_DATA); default: jobs_data beside app.py.")
+@click.pass_context
+def main(context: click.Context, data: str | None) -> None:
+    """Run shell commands that last for hours, and find them again. Without a command: serve the page."""
+    context.obj = data
+    if context.invoked_subcommand is None:
+        context.invoke(serve)
+
+
+def _actions(context: click.Context) -> Actions:
+    actions = Actions(load_settings(context.obj))
+    actions.store.prepare()
+    return actions
+
+
+def _reader(context: click.Context) -> Actions:
+    """Return actions for a look: jobs that nobody watches are watched again first, so that none is shown as alive."""
+    actions = _actions(context)
+    if actions.store.open_ids():
+        actions.ensure_dispatcher()
+    return actions
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return f"uid {os.getuid()}"
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+
+
+@main.command()
+@click.option("--host", help="The address to listen on; default: the setting host, 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port; default: the setting port, 8000.")
+@click.option(
+    "--no-auth", is_flag=True, help="Listen beyond this machine without a user: anyone who gets there is you."
+)
+@click.pass_context
+def serve(context: click.Context, host: str | None, port: int | None, no_auth: bool) -> None:
+    """Serve the page and the API."""
+    from running_jobs.web.serving import serve as serve_forever
+
+    serve_forever(load_settings(context.obj), host, port, no_auth)
+
+
+def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = dict(value.split("=", 1) for value in values if "=" in value)
+    if len([value for value in values if "=" not in value]):
+        raise click.BadParameter("expected NAME=VALUE")
+    return pairs
+
+
+@main.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@click.option("--name", help="What to call it.")
+@click.option("--context", "context_name", help="The group it belongs to.")
+@click.option("--priority", type=int, help="Higher first; default 500.")
+@click.option("--timeout", type=float, help="End it after so many seconds.")
+@click.option("--cwd", help="Where to run it; default: here.")
+@click.option("--env", multiple=True, callback=_pairs, metavar="K=V", help="A variable for it; may be repeated.")
+@click.option("--nice", type=click.IntRange(-20, 19), help="Its niceness.")
+@click.option("--hold", is_flag=True, help="Only create it; start it later with `start`.")
+@click.option(
+    "--wait", is_flag=True, help="Stay, copy its output through, exit with its exit code (128+n after a signal)."
+)
+@_json
+@click.argument("command", nargs=-1, required=True, metavar="[--] CMD...")
+@click.pass_context
+def run(
+    context: click.Context, /, command: tuple[str, ...], hold: bool, wait: bool, as_json: bool, **options: Any
+) -> None:
+    """Queue a command and print its id. One argument is a shell line; several are quoted and joined."""
+    if hold and wait:
+        raise click.UsageError("--hold never starts it: --wait would wait for ever.")
+    actions = _actions(context)
+    given = {name: value for name, value in options.items() if value not in (None, {})}
+    if "context_name" in given:
+        given["context"] = given.pop("context_name")
+    if "cwd" in given:
+        given["cwd"] = os.path.abspath(os.path.expanduser(given["cwd"]))
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    given.update(command={"type": "exec", "cmd": line}, start=not hold)
+    job = actions.submit(given, by=_me(), cwd=os.getcwd())
+    if not wait:
+        output.print_records([job], as_json, lambda job: job.id)
+        return
+    click.echo(f"Job {job.id}", err=True)
+    sys.exit(output.follow_to_end(actions, job.id))
+
+
+@main.command("list")
+@click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only these.")
+@click.option("--context", "context_name", help="Only those of this context.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@_json
+@click.pass_context
+def list_jobs(context: click.Context, status: str | None, context_name: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, newest first."""
+    output.print_list(_reader(context).store, status, context_name, limit, as_json)
+
+
+@main.command()
+@click.argument("job_id", metavar="ID")
+@_json
+@click.pass_context
+def show(context: click.Context, job_id: str, as_json: bool) -> None:
+    """Show all that is known of a job."""
+    store = _reader(context).store
+    output.print_job(store, store.get(store.resolve(job_id)), as_json)
+
+
+@main.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--err", is_flag=True, help="Its standard error instead.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("-n", "--lines", type=click.IntRange(0), help="Only the last so many lines.")
+@click.pass_context
+def log(context: click.Context, job_id: str, err: bool, follow: bool, lines: int | None) -> None:
+    """Print a job's output as it was written."""
+    actions = _reader(context)
+    output.print_log(actions.store, actions.store.resolve(job_id), err, follow, lines)
+
+
+def _each(name: str, help_text: str, act: Callable[[Actions, str], str]) -> None:
+    """Make a command that does one thing to each of the jobs named, and says for each what refused."""
+
+    @main.command(name, help=help_text)
+    @_ids
+    @click.pass_context
+    def command(context: click.Context, ids: tuple[str, ...]) -> None:
+        actions = _actions(context)
+        refused = False
+        for text in ids:
+            try:
+                click.echo(act(actions, actions.store.resolve(text)))
+            except JobsError as error:
+                refused = True
+                click.echo(f"Error: {error}", err=True)
+        sys.exit(1 if refused else 0)
+
+
+def _delete(actions: Actions, job_id: str) -> str:
+    actions.delete(job_id, _me())
+    return f"{job_id} deleted"
+
+
+def _said(job: Any) -> str:
+    asked = f", asked to {job.asked['verb']}" if job.status == "active" and job.asked else ""
+    return f"{job.id} {job.status}{asked}"
+
+
+_each("start", "Queue jobs that were held.", lambda actions, job_id: _said(actions.start(job_id, _me())))
+_each("stop", "Ask jobs to end: SIGTERM, after the grace SIGKILL.", lambda a, job_id: _said(a.stop(job_id, _me())))
+_each("kill", "End jobs at once: SIGKILL.", lambda actions, job_id: _said(actions.kill(job_id, _me())))
+_each("delete", "Delete jobs with their logs and results.", _delete)
+
+
+@main.command()
+@click.argument("job_id", metavar="ID")
+@_json
+@click.pass_context
+def again(context: click.Context, job_id: str, as_json: bool) -> None:
+    """Queue a copy of a job and print its id."""
+    actions = _actions(context)
+    job = actions.again(actions.store.resolve(job_id), _me())
+    output.print_records([job], as_json, lambda job: job.id)
+
+
+@main.command()
+@_json
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show counts, slots, the dispatcher and the disk."""
+    output.print_status(_reader(context), as_json)
+
+
+@main.command()
+@click.pass_context
+def pause(context: click.Context) -> None:
+    """Start nothing new; running jobs go on."""
+    _actions(context).pause(True)
+    click.echo("Paused: nothing new starts. `resume` goes on.")
+
+
+@main.command()
+@click.pass_context
+def resume(context: click.Context) -> None:
+    """Start queued jobs again."""
+    _actions(context).pause(False)
+    click.echo("Queued jobs start again.")
+
+
+@main.command()
+def password() -> None:
+    """Ask for a password and print its hash, for the settings."""
+    from werkzeug.security import generate_password_hash
+
+    if sys.stdin.isatty():
+        text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        text = sys.stdin.readline().rstrip("\n")
+    if not text:
+        raise click.ClickException("An empty password protects nothing; give one.")
+    click.echo(generate_password_hash(text, method="scrypt"))

@@ -1,0 +1,186 @@
+"""What the command line prints: lists, one job, logs as they grow. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from running_jobs import logs, wording
+from running_jobs.actions import Actions
+from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
+from running_jobs.job import Job, JobStatus
+from running_jobs.records import duration_s, public_record
+from running_jobs.store import JobStore
+from running_jobs.wake import dispatcher_lives
+
+LOOK_EVERY_S = (0.01, 0.25)  # at first, and at most: twice as long each time nothing came
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for a person or a program."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_records(jobs: Iterable[Job], as_json: bool, line: Callable[[Job], str]) -> None:
+    """Print each job as a line, or all as a JSON list of records."""
+    if as_json:
+        print_json([public_record(job) for job in jobs])
+    else:
+        for job in jobs:
+            click.echo(line(job))
+
+
+def print_list(store: JobStore, status: str | None, context: str | None, limit: int, as_json: bool) -> None:
+    """Print the newest jobs that fit."""
+    found: list[Job] = []
+    for job_id in reversed(store.ids()):
+        try:
+            job = store.get(job_id)
+        except NoSuchJob:
+            continue
+        except UnreadableJob as error:
+            click.echo(f"Warning: {error}", err=True)
+            continue
+        if (status is None or job.status == status) and (context is None or job.context == context):
+            found.append(job)
+            if len(found) == limit:
+                break
+    print_records(found, as_json, _row)
+
+
+def _row(job: Job) -> str:
+    width = max(20, shutil.get_terminal_size((100, 24)).columns - 52)
+    shown = " ".join((job.name or job.what).split())
+    code = "" if job.exit_code is None else str(job.exit_code)
+    return f"{job.id}  {job.status:<6}  {code:>4}  {_duration(job):>11}  {shown[:width]}"
+
+
+def _duration(job: Job) -> str:
+    return wording.duration(duration_s(job, time.time()))
+
+
+def print_job(store: JobStore, job: Job, as_json: bool) -> None:
+    """Print all that is known of a job."""
+    if as_json:
+        print_json(public_record(job))
+        return
+    for name, value in public_record(job).items():
+        if value not in (None, [], {}):
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            click.echo(f"{name:<16} {shown}")
+    click.echo(f"{'logs':<16} {store.paths.out(job.id)} {store.paths.err(job.id)}")
+
+
+def print_log(store: JobStore, job_id: str, err: bool, follow: bool, lines: int | None) -> None:
+    """Copy a log to stdout byte by byte, its last lines only if asked; go on until the job ends if asked."""
+    path = store.paths.err(job_id) if err else store.paths.out(job_id)
+    offset = 0 if lines is None else _offset_of_last(path, lines)
+    copy = _Copy(path, sys.stdout.buffer, offset)
+    if not follow:
+        copy.go_on()
+    elif not store.get(job_id).is_final:
+        _follow(store, job_id, [copy])
+    else:
+        copy.go_on()
+
+
+def _offset_of_last(path: str, lines: int) -> int:
+    data, start, end = logs.tail(path, logs.LINES_BYTES)
+    position = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        position = data.rfind(b"\n", 0, position)
+        if position < 0:
+            return start
+    return end if lines == 0 else start + position + 1
+
+
+def follow_to_end(actions: Actions, job_id: str) -> int:
+    """Copy a job's out and err through until it ends, and return the exit code to end with."""
+    paths = actions.store.paths
+    copies = [_Copy(paths.out(job_id), sys.stdout.buffer), _Copy(paths.err(job_id), sys.stderr.buffer)]
+    try:
+        job = _follow(actions.store, job_id, copies, actions.ensure_dispatcher)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nJob {job_id} goes on. `app.py log -f {job_id}` follows it, `app.py stop {job_id}` ends it.", err=True
+        )
+        return 130
+    except NoSuchJob as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    if job.status is not JobStatus.DONE:
+        click.echo(f"Job {job_id} {job.status}: {job.reason}", err=True)
+    if job.signal is not None:
+        return 128 + job.signal
+    return job.exit_code if job.exit_code is not None else int(job.status is not JobStatus.DONE)
+
+
+class _Copy:
+    """Copies what is appended to a file, from an offset on."""
+
+    def __init__(self, path: str, target: Any, offset: int = 0) -> None:
+        self.path, self.target, self.offset = path, target, offset
+
+    def go_on(self) -> bool:
+        """Copy what is there now; return whether it was anything."""
+        before = self.offset
+        while True:
+            data, self.offset = logs.since(self.path, self.offset)
+            if not data:
+                self.target.flush()
+                return self.offset > before
+            self.target.write(data)
+
+
+def _follow(store: JobStore, job_id: str, copies: list[_Copy], watch: Callable[[], None] | None = None) -> Job:
+    pause_s = LOOK_EVERY_S[0]
+    watch_at = time.monotonic() + 1
+    while True:
+        job = store.get(job_id)  # before the logs are read: what a final job wrote is all there
+        moved = [copy.go_on() for copy in copies]
+        if job.is_final:
+            return job
+        if watch and time.monotonic() > watch_at:
+            watch()  # whatever happened to the dispatcher: this job is waited for
+            watch_at = time.monotonic() + 1
+        pause_s = LOOK_EVERY_S[0] if any(moved) else min(pause_s * 2, LOOK_EVERY_S[1])
+        time.sleep(pause_s)
+
+
+def print_status(actions: Actions, as_json: bool) -> None:
+    """Print counts, slots, the dispatcher and the disk."""
+    store = actions.store
+    counts = dict.fromkeys((status.value for status in JobStatus), 0)
+    unreadable = 0
+    for job_id in store.ids():
+        try:
+            counts[store.get(job_id).status.value] += 1
+        except JobsError:
+            unreadable += 1
+    disk = os.statvfs(store.paths.data)
+    found = {
+        "jobs": counts,
+        "unreadable": unreadable,
+        "slots": actions.settings.slots,
+        "free_slots": max(0, actions.settings.slots - counts["active"]),
+        "paused": store.is_paused,
+        "dispatcher": "running" if dispatcher_lives(store.paths) else "not needed",
+        "disk_free_bytes": disk.f_bavail * disk.f_frsize,
+        "data": store.paths.data,
+    }
+    if as_json:
+        print_json(found)
+        return
+    click.echo("jobs        " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    if unreadable:
+        click.echo(f"unreadable  {unreadable}")
+    click.echo(f"slots       {found['free_slots']} of {found['slots']} free{', paused' if found['paused'] else ''}")
+    click.echo(f"dispatcher  {found['dispatcher']}")
+    click.echo(f"disk        {wording.size(disk.f_bavail * disk.f_frsize)} free in {store.paths.data}")

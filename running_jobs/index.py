@@ -1,0 +1,172 @@
+"""The listing: a summary of every job in memory, kept current from the journal without rescanning the directory.
+
+For one long-lived reader with many threads (the server). Holds no truth: whatever it shows, the files say.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+import time
+from collections import Counter
+from typing import Any, NamedTuple
+
+from running_jobs.errors import NoSuchJob, UnreadableJob
+from running_jobs.job import Job, JobStatus, is_job_id
+from running_jobs.journal import Follower
+from running_jobs.store import JobStore
+
+SHOWN_CHARACTERS = 200
+
+
+class Summary(NamedTuple):
+    """What a row of the list shows. Times are ISO 8601 UTC texts."""
+
+    id: str
+    status: JobStatus
+    title: str
+    what: str
+    context: str
+    asked: str | None
+    created_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    signal: int | None
+    reason: str | None
+
+
+def summarize(job: Job) -> Summary:
+    """Take what the list shows from a job."""
+    what = job.what[:SHOWN_CHARACTERS]
+    return Summary(
+        id=job.id,
+        status=job.status,
+        title=job.name[:SHOWN_CHARACTERS] if job.name else what,
+        what=what,
+        context=job.context,
+        asked=job.asked.get("verb") if job.asked and not job.is_final else None,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        exit_code=job.exit_code,
+        signal=job.signal,
+        reason=job.reason,
+    )
+
+
+class JobFilter(NamedTuple):
+    """Which jobs to list: all conditions hold together; `text` is looked for in id, name and command."""
+
+    status: str | None = None
+    context: str | None = None
+    text: str | None = None
+
+    def fits(self, row: Summary) -> bool:
+        """Say whether a row is wanted."""
+        if self.status and row.status != self.status:
+            return False
+        if self.context and row.context != self.context:
+            return False
+        return not self.text or any(self.text.casefold() in field.casefold() for field in (row.id, row.title, row.what))
+
+
+class Page(NamedTuple):
+    """A part of the list, newest first; `next_before` is where the next part goes on, None at the end."""
+
+    rows: list[Summary]
+    next_before: str | None
+    total: int
+
+
+class JobIndex:
+    """The summaries of all jobs of a store. Each call sees every change that was finished before it."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._rows: dict[str, Summary] = {}
+        self._order: list[str] = []
+        self._problems: dict[str, str] = {}
+        self._counts: Counter[JobStatus] = Counter()
+        self._follower: Follower | None = None
+
+    def page(self, wanted: JobFilter, before: str | None = None, limit: int = 50) -> Page:
+        """Return at most `limit` jobs older than the id `before`, or the newest, that fit a filter."""
+        with self._lock:
+            self._refresh()
+            position = bisect.bisect_left(self._order, before) if before else len(self._order)
+            rows: list[Summary] = []
+            for at in range(position - 1, -1, -1):
+                row = self._rows[self._order[at]]
+                if wanted.fits(row):
+                    if len(rows) == limit:
+                        return Page(rows, rows[-1].id, len(self._order))
+                    rows.append(row)
+            return Page(rows, None, len(self._order))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs in each status."""
+        with self._lock:
+            self._refresh()
+            return {status.value: self._counts[status] for status in JobStatus}
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong with the files that are no jobs although their names say so."""
+        with self._lock:
+            self._refresh()
+            return dict(self._problems)
+
+    def _refresh(self) -> None:
+        if self._follower is None:
+            self._follower = Follower(self._store.paths.journal)  # first, so that nothing falls between
+            self._scan()
+            return
+        changed = self._follower.changed(time.monotonic())
+        if changed is None:
+            self._scan()
+            return
+        for job_id, hint in changed.items():
+            if self._look_at(job_id) != hint:
+                self._follower.look_again(job_id)
+
+    def _scan(self) -> None:
+        ids = self._store.ids()
+        for job_id in set(self._rows).difference(ids):
+            self._forget(job_id)
+        for job_id in set(self._problems).difference(ids):
+            del self._problems[job_id]
+        for job_id in ids:
+            self._look_at(job_id)
+
+    def _look_at(self, job_id: str) -> Any:
+        try:
+            job = self._store.get(job_id)
+        except NoSuchJob:
+            self._problems.pop(job_id, None)
+            self._forget(job_id)
+            return "deleted"
+        except UnreadableJob as error:
+            self._problems[job_id] = error.problem
+            self._forget(job_id)
+            return None
+        self._problems.pop(job_id, None)
+        before = self._rows.get(job_id)
+        if before is None:
+            bisect.insort(self._order, job_id)
+        else:
+            self._counts[before.status] -= 1
+        self._rows[job_id] = summarize(job)
+        self._counts[job.status] += 1
+        return job.status.value
+
+    def _forget(self, job_id: str) -> None:
+        row = self._rows.pop(job_id, None)
+        if row is not None:
+            self._counts[row.status] -= 1
+            del self._order[bisect.bisect_left(self._order, job_id)]
+
+
+def is_cursor(text: str) -> bool:
+    """Say whether a text can be the `before` of a page."""
+    return is_job_id(text)

@@ -1,0 +1,267 @@
+"""The JSON routes. Each reads its request, calls one verb or reads the store, and answers the envelope."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, NoReturn
+
+from flask import Blueprint, Response, g, request, url_for
+
+from running_jobs import files, logs
+from running_jobs.errors import InvalidJob, NoSuchJob
+from running_jobs.index import JobFilter, is_cursor
+from running_jobs.job import Job, JobStatus
+from running_jobs.records import public_record
+from running_jobs.wake import dispatcher_lives
+from running_jobs.web.parts import disk_free_bytes, parts
+from running_jobs.web.responses import envelope
+from running_jobs.web.results import list_results, live_sample
+from running_jobs.web.sending import number_from_query, send_log, send_result
+
+MAX_LIMIT = 1000
+DEFAULT_LINES = 10_000
+
+blueprint = Blueprint("api", __name__)
+
+
+@blueprint.get("/jobs")
+def list_jobs() -> Response:
+    """List jobs, newest first."""
+    page = parts().index.page(filter_from_query(), _before(), _limit())
+    found = []
+    for row in page.rows:
+        try:
+            found.append(public_record(parts().store.get(row.id)))
+        except NoSuchJob:  # deleted between the listing and now
+            continue
+    return envelope(200, f"{len(found)} of {page.total} jobs", found, next=page.next_before)
+
+
+@blueprint.post("/jobs")
+def add_job() -> Response:
+    """Create a job, idle unless `start` is true."""
+    job = parts().actions.submit(_json_object(), by=g.user)
+    answer = _record(201, f"Job {job.id} is {job.status}.", job)
+    answer.headers["Location"] = url_for("api.show_job", job_id=job.id)
+    return answer
+
+
+@blueprint.get("/jobs/status")
+def queue_status() -> Response:
+    """Answer how busy the queue is."""
+    counts, slots = parts().index.counts(), parts().settings.slots
+    working = counts["active"]
+    data = {
+        "waiting": counts["queued"],
+        "working": working,
+        "max_threads": slots,
+        "free_threads": max(0, slots - working),
+    }
+    return _plain({"status": 200, "data": data})
+
+
+@blueprint.get("/jobs/<job_id>")
+def show_job(job_id: str) -> Response:
+    """Answer a job's record."""
+    return _record(200, "", parts().store.get(job_id))
+
+
+@blueprint.patch("/jobs/<job_id>")
+def edit_job(job_id: str) -> Response:
+    """Change options of a job that is not active yet."""
+    job = parts().actions.edit(job_id, _json_object(), by=g.user)
+    return _record(200, f"Job {job.id} was changed.", job)
+
+
+@blueprint.delete("/jobs/<job_id>")
+def delete_job(job_id: str) -> Response:
+    """Delete a job with all its files."""
+    parts().actions.delete(job_id, by=g.user)
+    return envelope(200, f"Job {job_id} was deleted.", [])
+
+
+@blueprint.get("/jobs/<job_id>/status")
+def show_status(job_id: str) -> Response:
+    """Answer a job's status alone."""
+    return envelope(200, "", [{"status": parts().store.get(job_id).status.value}])
+
+
+@blueprint.put("/jobs/<job_id>/status")
+def put_status(job_id: str) -> Response:
+    """Start, stop or kill a job, or report what became of one that somebody else runs."""
+    word = _text_body().strip()
+    actions = parts().actions
+    verbs = {"start": actions.start, "stop": actions.stop, "kill": actions.kill}
+    if word in verbs:
+        job = verbs[word](job_id, by=g.user)
+    elif word in ("active", "done", "error"):
+        job = actions.report(job_id, JobStatus(word), by=g.user)
+    else:
+        raise InvalidJob("status", f"expected start, stop, kill, active, done or error, found {word[:40]!r}")
+    return _record(200, f"Job {job.id} is {job.status}.", job)
+
+
+@blueprint.put("/jobs/<job_id>/pid")
+def put_pid(job_id: str) -> Response:
+    """Record the pid of a job that somebody else runs."""
+    text = _text_body().strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidJob("pid", f"expected a whole number, found {text[:40]!r}")
+    return _record(200, f"The pid is {int(text)}.", parts().actions.set_pid(job_id, int(text), by=g.user))
+
+
+@blueprint.get("/jobs/<job_id>/log")
+def show_log(job_id: str) -> Response:
+    """Answer the last lines of a job's out."""
+    return _lines(job_id, parts().store.paths.out(job_id))
+
+
+@blueprint.get("/jobs/<job_id>/response")
+def show_response(job_id: str) -> Response:
+    """Answer the last lines of a job's response."""
+    return _lines(job_id, parts().store.paths.response(job_id))
+
+
+@blueprint.post("/jobs/<job_id>/log")
+def add_log(job_id: str) -> Response:
+    """Append an entry to a job's out."""
+    parts().actions.add_log(job_id, _text_body())
+    return envelope(200, "The entry was appended.", [])
+
+
+@blueprint.post("/jobs/<job_id>/response")
+def add_response(job_id: str) -> Response:
+    """Append an entry to a job's response."""
+    parts().actions.add_response(job_id, _text_body())
+    return envelope(200, "The entry was appended.", [])
+
+
+@blueprint.get("/jobs/<job_id>/out")
+def raw_out(job_id: str) -> Response:
+    """Send a job's standard output as it is."""
+    return _raw(job_id, parts().store.paths.out(job_id))
+
+
+@blueprint.get("/jobs/<job_id>/err")
+def raw_err(job_id: str) -> Response:
+    """Send a job's standard error as it is."""
+    return _raw(job_id, parts().store.paths.err(job_id))
+
+
+@blueprint.get("/jobs/<job_id>/stats")
+def show_stats(job_id: str) -> Response:
+    """Answer what an active job's processes use now."""
+    return envelope(200, "", live_sample(parts().store.get(job_id)))
+
+
+@blueprint.get("/jobs/<job_id>/files")
+def show_files(job_id: str) -> Response:
+    """List the files a job left."""
+    parts().store.get(job_id)
+    return envelope(200, "", list_results(parts().store.paths.results(job_id)))
+
+
+@blueprint.get("/jobs/<job_id>/files/<path:name>")
+def send_file(job_id: str, name: str) -> Response:
+    """Send one of the files a job left."""
+    parts().store.get(job_id)
+    try:
+        return send_result(files.open_beneath(parts().store.paths.results(job_id), name), os.path.basename(name))
+    except OSError:
+        return envelope(404, f"Job {job_id} has no such file.", [])
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """Answer that the server lives, and whether jobs would start."""
+    store = parts().store
+    lives = dispatcher_lives(store.paths)
+    data = {
+        "dispatcher": "running" if lives else "not needed",
+        "paused": store.is_paused,
+        "disk_free_bytes": disk_free_bytes(store.paths.data),
+    }
+    counts = parts().index.counts()
+    if not lives and counts["queued"] + counts["active"] > 0:
+        data["dispatcher"] = "missing"  # for a moment: the server starts one
+    return envelope(200, "The server lives.", data)
+
+
+# --- reading requests
+
+
+def filter_from_query() -> JobFilter:
+    """Return the filter that the query asks for. Raise InvalidJob for a status that does not exist."""
+    status = request.args.get("status") or None
+    if status is not None and status not in [known.value for known in JobStatus]:
+        raise InvalidJob("status", f"expected {', '.join(known.value for known in JobStatus)}, found {status[:40]!r}")
+    return JobFilter(status, request.args.get("context") or None, request.args.get("q") or None)
+
+
+def _before() -> str | None:
+    before = request.args.get("before")
+    if before and not is_cursor(before):
+        raise InvalidJob("before", f"expected a job's id, found {before[:40]!r}")
+    return before or None
+
+
+def _limit() -> int:
+    limit = number_from_query("limit")
+    if limit is not None and not 1 <= limit <= MAX_LIMIT:
+        raise InvalidJob("limit", f"expected 1 to {MAX_LIMIT}, found {limit}")
+    return limit or 50
+
+
+def _json_object() -> dict[str, Any]:
+    """Read the body as JSON whatever its type is said to be. Raise InvalidJob if it is no object."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        found = json.loads(request.get_data(cache=False), parse_constant=refuse)
+    except RecursionError:
+        raise InvalidJob("body", "is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidJob("body", f"is not JSON: {str(error)[:200]}") from None
+    if not isinstance(found, dict):
+        raise InvalidJob("body", 'expected an object, {"command": {"type": "exec", "cmd": ...}}')
+    return found
+
+
+def _text_body() -> str:
+    try:
+        return request.get_data(cache=False).decode()
+    except UnicodeDecodeError:
+        raise InvalidJob("body", "is not UTF-8") from None
+
+
+# --- answering
+
+
+def _record(code: int, message: str, job: Job) -> Response:
+    return envelope(code, message, [public_record(job)])
+
+
+def _plain(body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body) + "\n", 200, content_type="application/json")
+
+
+def _lines(job_id: str, path: str) -> Response:
+    parts().store.get(job_id)
+    wanted = number_from_query("tail")
+    try:
+        lines = logs.last_lines(path, DEFAULT_LINES if wanted is None else wanted)
+    except OSError:  # a link or a folder was laid in its place
+        lines = []
+    return envelope(200, "", [{"message": line} for line in lines])
+
+
+def _raw(job_id: str, path: str) -> Response:
+    parts().store.get(job_id)
+    try:
+        descriptor = files.open_private(path, os.O_RDONLY)
+    except OSError:
+        return envelope(404, f"Job {job_id} has no such log any more.", [])
+    return send_log(descriptor, os.path.basename(path))

@@ -1,0 +1,33 @@
+"""Wires the parts of the web face into one application."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from running_jobs.settings import PROJECT, Settings
+from running_jobs.web import api, auth, pages, responses
+from running_jobs.web.parts import Parts
+from running_jobs.web.prefix import Prefix
+
+MAX_BODY_BYTES = 4 << 20
+
+
+def build_app(settings: Settings) -> Flask:
+    """Wire the parts into an application. Starts nothing: no thread, no dispatcher."""
+    app = Flask("running_jobs", root_path=PROJECT, static_folder="static", template_folder="templates")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined] # a record reads best in the order of its file
+    parts = Parts(settings)
+    parts.store.prepare()
+    app.extensions["running_jobs"] = parts
+    auth.guard(app, parts)
+    responses.handle_errors(app)
+    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(api.blueprint)
+    hops = settings.trusted_proxies
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops)  # type: ignore[method-assign]
+    if settings.url_prefix:
+        app.wsgi_app = Prefix(app.wsgi_app, settings.url_prefix)  # type: ignore[method-assign]
+    return app

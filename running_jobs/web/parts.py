@@ -1,0 +1,53 @@
+"""What the views of one application share: settings, verbs, store, listing. Thread-safe."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+
+from flask import current_app
+
+from running_jobs import files
+from running_jobs.actions import Actions
+from running_jobs.index import JobIndex
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
+
+
+class Parts:
+    """The parts that one application is made of."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = JobStore(settings.data, settings.fsync)
+        self.actions = Actions(settings, self.store)
+        self.index = JobIndex(self.store)
+
+    def secret(self) -> bytes:
+        """Return the data directory's key for tokens, made when it is first needed."""
+        path = self.store.paths.secret
+        with contextlib.suppress(FileNotFoundError):
+            found = files.read_bounded(path, 1000)
+            if len(found) >= 32:
+                return found
+        with files.locked(self.store.paths.lock):
+            with contextlib.suppress(FileNotFoundError):
+                found = files.read_bounded(path, 1000)
+                if len(found) >= 32:
+                    return found
+            made = secrets.token_hex(32).encode()
+            files.write_atomically(path, made, sync=True)
+            return made
+
+
+def parts() -> Parts:
+    """Return the parts of the application that serves this request."""
+    found: Parts = current_app.extensions["running_jobs"]
+    return found
+
+
+def disk_free_bytes(path: str) -> int:
+    """Return the room left for this user on the disk that holds a path."""
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize

@@ -1,0 +1,98 @@
+"""Answers of the API: the envelope, and the one place where errors become HTTP codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+from typing import Any
+
+from flask import Flask, Response, current_app, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from running_jobs.errors import (
+    AmbiguousId,
+    InvalidJob,
+    JobsError,
+    LockTimeout,
+    NoSuchJob,
+    NotAllowed,
+    StorageFailed,
+    UnreadableJob,
+    WrongState,
+)
+
+CODES: dict[type[JobsError], int] = {
+    InvalidJob: 400,
+    AmbiguousId: 400,
+    NotAllowed: 403,
+    NoSuchJob: 404,
+    WrongState: 409,
+    UnreadableJob: 409,
+    LockTimeout: 503,
+    StorageFailed: 507,
+}
+
+HINTS = {
+    401: "Give a user and its password (basic auth).",
+    404: "Nothing is here. Look at the list of routes in the README.",
+    405: "This route does not take that method.",
+    413: "The body is too large; at most 4 MiB are taken.",
+    414: "The address is too long.",
+    415: "The body's type is not taken here.",
+    500: "The server failed; its log says why.",
+}
+
+
+def envelope(code: int, message: str, data: Any, **more: Any) -> Response:
+    """Answer `{"status", "success", "message", "total", "data"}`; `more` stands beside them."""
+    total = len(data) if isinstance(data, list) else 1
+    body = {"status": code, "success": code < 400, "message": message, "total": total, "data": data, **more}
+    text = json.dumps(body, ensure_ascii=False)
+    return Response(text.encode(errors="replace") + b"\n", code, content_type="application/json")
+
+
+def code_of(error: JobsError) -> int:
+    """Return the HTTP code for an error."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), 400)
+
+
+def refusal(code: int, message: str) -> Response:
+    """Refuse a request in the form its client reads: JSON, or a page for a browser that asked for one."""
+    if request.method in ("GET", "HEAD", "POST") and request.accept_mimetypes.accept_html and _is_browser():
+        return Response(render_template("refused.html", code=code, message=message), code)
+    return envelope(code, message, [])
+
+
+def _is_browser() -> bool:
+    best = request.accept_mimetypes.best_match(["application/json", "text/html"], "application/json")
+    return best == "text/html" and request.headers.get("Accept", "*/*") != "*/*"
+
+
+def handle_errors(app: Flask) -> None:
+    """Have every error answered as the API answers, never by a traceback."""
+
+    @app.errorhandler(JobsError)
+    def refused(error: JobsError) -> Response:
+        return refusal(code_of(error), str(error))
+
+    @app.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> Response:
+        code = error.code or 500
+        if error.response is not None or code < 400:
+            return error.get_response()  # type: ignore[return-value]
+        answer = refusal(code, HINTS.get(code) or error.description or error.name)
+        if code == 405 and getattr(error, "valid_methods", None):
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
+        return answer
+
+    @app.errorhandler(OSError)
+    def disk(error: OSError) -> Response:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return refusal(507, f"The disk refused: {error.strerror}. Make room, then try again.")
+        current_app.logger.exception("%s %s", request.method, request.path)
+        return refusal(500, HINTS[500])
+
+    @app.errorhandler(Exception)
+    def defect(error: Exception) -> Response:
+        current_app.logger.exception("%s %s", request.method, request.path, exc_info=error)
+        return refusal(500, HINTS[500])

@@ -1,0 +1,55 @@
+"""The files a job left in its results folder, and a live look at what it uses. Follows no link."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import Any
+
+import psutil
+
+from running_jobs.job import ACTIVE, Job, to_iso
+from running_jobs.processes import boot_id
+
+MAX_FILES = 1000
+
+
+def list_results(folder: str) -> list[dict[str, Any]]:
+    """Return `{"name", "size", "modified_at"}` of the regular files below a folder, sorted by name; at most 1000."""
+    found: list[dict[str, Any]] = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            try:
+                status = os.stat(path, follow_symlinks=False)
+            except OSError:
+                continue  # removed while we looked
+            if stat.S_ISREG(status.st_mode):
+                shown = os.path.relpath(path, folder).encode(errors="surrogateescape").decode(errors="replace")
+                found.append({"name": shown, "size": status.st_size, "modified_at": to_iso(status.st_mtime)})
+            if len(found) >= MAX_FILES:
+                return found
+    return found
+
+
+def live_sample(job: Job) -> list[dict[str, Any]]:
+    """Return `[{"at", "cpu_s", "rss_bytes", "processes"}]` of an active job's processes now; [] if it is not active."""
+    if job.status is not ACTIVE or job.runs_elsewhere or not job.pid or job.boot_id != boot_id():
+        return []
+    try:
+        processes = psutil.Process(job.pid).children(recursive=True)
+    except psutil.Error:
+        return []
+    cpu_s, rss_bytes, count = 0.0, 0, 0
+    for process in processes:
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                cpu_s += times.user + times.system
+                rss_bytes += process.memory_info().rss
+                count += 1
+        except psutil.Error:  # it ended while we looked
+            continue
+    return [{"at": to_iso(time.time()), "cpu_s": round(cpu_s, 2), "rss_bytes": rss_bytes, "processes": count}]

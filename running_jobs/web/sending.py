@@ -1,0 +1,118 @@
+"""Sending files to clients: whole, in ranges, from an offset; never read into memory whole.
+
+The server's own file wrapper does the sending where it has one: a slow client then holds no thread.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any
+from urllib.parse import quote
+
+from flask import Response, request
+from werkzeug.wsgi import wrap_file
+
+from running_jobs.errors import InvalidJob
+
+CHUNK = 256 << 10
+
+
+class Part:
+    """A part of an open file as a file of its own: what is appended meanwhile is not in it."""
+
+    def __init__(self, file: IO[bytes], start: int, end: int) -> None:
+        self._file, self._start, self._end = file, start, end
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to the part's end."""
+        left = max(0, self._end - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move within the part."""
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._end}[whence]
+        return self._file.seek(min(max(base + offset, self._start), self._end)) - self._start
+
+    def tell(self) -> int:
+        """Return the position within the part."""
+        return self._file.tell() - self._start
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def send_log(descriptor: int, name: str) -> Response:
+    """Send a log as raw text: all, from `?offset=`, the last `?tail=` bytes, or a `Range`; closes the descriptor.
+
+    Every answer says in X-Next-Offset where to go on. Raise InvalidJob for a wrong number.
+    """
+    try:
+        offset, tail = number_from_query("offset"), number_from_query("tail")
+    except InvalidJob:
+        os.close(descriptor)
+        raise
+    size = os.fstat(descriptor).st_size
+    start = min(offset, size) if offset is not None else max(0, size - tail) if tail is not None else None
+    answer = _send(descriptor, size, start, "text/plain; charset=utf-8")
+    if request.args.get("download") == "1":
+        answer.headers["Content-Disposition"] = _attachment(name)
+    return answer
+
+
+def send_result(descriptor: int, name: str) -> Response:
+    """Send a result file such that nothing in it can act on the page; closes the descriptor."""
+    kind = _KINDS.get(os.path.splitext(name)[1].lower())
+    answer = _send(descriptor, os.fstat(descriptor).st_size, None, kind or "application/octet-stream")
+    if kind is None or request.args.get("download") == "1":
+        answer.headers["Content-Disposition"] = _attachment(name)
+    answer.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
+    return answer
+
+
+_TEXT = "text/plain; charset=utf-8"
+_KINDS = {
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
+    ".txt": _TEXT, ".log": _TEXT, ".csv": _TEXT, ".json": _TEXT, ".md": _TEXT,
+    ".mp4": "video/mp4", ".webm": "video/webm",
+}  # fmt: skip
+
+
+def is_picture(name: str) -> bool:
+    """Say whether a file is shown as a picture."""
+    return (_KINDS.get(os.path.splitext(name)[1].lower()) or "").startswith("image/")
+
+
+def number_from_query(name: str) -> int | None:
+    """Return a whole number, 0 or more, from the query, or None if it is not there. Raise InvalidJob."""
+    text = request.args.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InvalidJob(name, f"expected a whole number, 0 or more, found {text[:40]!r}")
+    return int(text)
+
+
+def _send(descriptor: int, size: int, start: int | None, content_type: str) -> Response:
+    file = os.fdopen(descriptor, "rb")
+    code, end = 200, size
+    headers: dict[str, Any] = {"Accept-Ranges": "bytes", "Content-Type": content_type}
+    wanted = request.range if start is None else None
+    if wanted is not None and wanted.units == "bytes" and len(wanted.ranges) == 1:
+        found = wanted.range_for_length(size)
+        if found is None:
+            file.close()
+            return Response(f"The file has {size} bytes.\n", 416, {"Content-Range": f"bytes */{size}"})
+        start, end = found[0], min(found[1], size)
+        code, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{size}"
+    begin = start or 0
+    headers["X-Next-Offset"] = str(end)
+    headers["Content-Length"] = str(end - begin)
+    body = wrap_file(request.environ, Part(file, begin, end), CHUNK)  # type: ignore[arg-type] # has what it needs of IO
+    return Response(body, code, headers, direct_passthrough=True)
+
+
+def _attachment(name: str) -> str:
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

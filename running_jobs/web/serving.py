@@ -1,0 +1,126 @@
+"""The server: waitress around the application, the dispatcher's keeper, and the checks before it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+
+from waitress.server import create_server
+
+from running_jobs.errors import InvalidSettings, JobsError
+from running_jobs.settings import NOT_IN_EFFECT_YET, Settings
+from running_jobs.web.application import build_app
+from running_jobs.web.auth import users_of
+from running_jobs.web.parts import Parts
+
+THREADS = 16
+CONNECTIONS = 1000
+LOOK_EVERY_S = 2.0
+
+log = logging.getLogger("running_jobs")
+
+
+def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool) -> None:
+    """Serve until interrupted. Raise InvalidSettings if it would be open to others without a user."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short queue is no news
+    settings = replace(settings, host=host or settings.host, port=port or settings.port)
+    _refuse_open_doors(settings, no_auth)
+    app = build_app(settings)
+    parts: Parts = app.extensions["running_jobs"]
+    try:
+        server = create_server(
+            app,
+            host=settings.host,
+            port=settings.port,
+            threads=THREADS,
+            connection_limit=CONNECTIONS,
+            max_request_body_size=16 << 20,
+            clear_untrusted_proxy_headers=False,  # ProxyFix decides whom to believe
+            ident=None,
+        )
+    except OSError as error:
+        message = f"expected an address that is free here, found {settings.host}:{settings.port} ({error.strerror})"
+        raise InvalidSettings("serve", "host and port", message) from None
+    _say_how_it_stands(settings)
+    parts.actions.replace_dispatcher()
+    threading.Thread(target=_keep_dispatcher, args=(parts,), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+
+
+def _keep_dispatcher(parts: Parts) -> None:
+    """Start a dispatcher whenever there is work and none lives."""
+    while True:
+        time.sleep(LOOK_EVERY_S)
+        try:
+            counts = parts.index.counts()
+            if counts["queued"] or counts["active"]:
+                parts.actions.ensure_dispatcher()
+        except (JobsError, OSError) as error:
+            log.error("%s", error)
+
+
+def _refuse_open_doors(settings: Settings, no_auth: bool) -> None:
+    if not users_of(settings) and not no_auth and not _is_loopback(settings.host):
+        problem = (
+            f"{settings.host} is reachable by others and no user is set. Set user and password (`app.py password` "
+            "makes a hash), or say --no-auth if something else guards it"
+        )
+        raise InvalidSettings("serve", "host", problem)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _say_how_it_stands(settings: Settings) -> None:
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"Running Jobs: http://{shown}:{settings.port}{settings.url_prefix}/", flush=True)
+    if not users_of(settings):
+        log.warning("No user is set: whoever reaches %s:%s can run commands.", settings.host, settings.port)
+    defaults = Settings(data=settings.data)
+    for key in NOT_IN_EFFECT_YET:
+        if getattr(settings, key) != getattr(defaults, key):
+            log.warning("The setting %s has no effect in this version.", key)
+    if kills_jobs_with_the_unit():
+        log.warning(
+            "This systemd unit's KillMode would kill every job when the server stops or restarts. "
+            "Set KillMode=process in it (see deploy/running-jobs.service)."
+        )
+
+
+def kills_jobs_with_the_unit() -> bool:
+    """Say whether we run in a systemd service whose stop would end the jobs with the server."""
+    unit = unit_of_cgroup(_own_cgroup()) if "INVOCATION_ID" in os.environ else None
+    if unit is None:
+        return False
+    import subprocess
+
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        manager = ["--user"] if "/user@" in _own_cgroup() else []
+        asked = ["systemctl", *manager, "show", "-p", "KillMode", "--value", unit]
+        shown = subprocess.run(asked, capture_output=True, timeout=5)  # noqa: S603 - no word of it is a user's
+        return shown.stdout.strip() in (b"control-group", b"mixed")
+    return False
+
+
+def unit_of_cgroup(cgroup: str) -> str | None:
+    """Return the service that a line of /proc/self/cgroup names, or None."""
+    last = cgroup.strip().rpartition("/")[2]
+    return last if last.endswith(".service") else None
+
+
+def _own_cgroup() -> str:
+    with contextlib.suppress(OSError), open("/proc/self/cgroup") as file:
+        return file.read().splitlines()[-1]
+    return ""

@@ -1,0 +1,34 @@
+"""Figures as people read them. Pure."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float | None) -> str:
+    """Say how long: `0.4 s`, `42 s`, `3 min 5 s`, `2 h 14 min`, `3 d 4 h`; an empty text for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    for unit, size, part, part_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // part_size
+            return f"{whole // size} {unit} {rest} {part}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(seconds: float) -> str:
+    """Say how long ago, in one unit: `just now`, `5 min ago`, `3 d ago`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now" if seconds < 10 else f"{int(seconds)} s ago"
+
+
+def size(count: float) -> str:
+    """Say how many bytes, in powers of 1000: `512 B`, `1.5 kB`, `2.0 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,30 @@
+// Calls a function again and again: soon while it says that something changed, ever later while nothing does,
+// not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new) or null (stop).
+export function poll(look, { soonest = 1000, latest = 10000 } = {}) {
+  let wait = soonest;
+  let timer = 0;
+  let looking = false;
+
+  async function turn() {
+    if (looking) return;
+    looking = true;
+    clearTimeout(timer);
+    let changed = false;
+    try {
+      changed = await look();
+    } finally {
+      looking = false;
+    }
+    if (changed === null) return document.removeEventListener("visibilitychange", wake);
+    wait = changed ? soonest : Math.min(wait * 1.3, latest);
+    if (!document.hidden) timer = setTimeout(turn, wait);
+  }
+
+  function wake() {
+    clearTimeout(timer);
+    if (!document.hidden) turn();
+  }
+
+  document.addEventListener("visibilitychange", wake);
+  timer = setTimeout(turn, soonest);
+}

@@ -1,0 +1,331 @@
+"""Fixtures that start the real thing: a data directory, the command line, a server, a browser.
+
+Whatever a test starts is ended after it, by pid.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from running_jobs.actions import Actions
+from running_jobs.errors import JobsError
+from running_jobs.job import Job
+from running_jobs.settings import load_settings
+from running_jobs.store import JobStore
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver", "nginx": "nginx", "povray": "povray"}
+BROWSER_OPTIONS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
+
+def require(*programs: str) -> None:
+    """Skip a test whose programs are missing; fail it where everything is required (TEST_REQUIRE=all)."""
+    for program in programs:
+        if shutil.which(program) is None:
+            message = f"{program} is missing, apt-get install {PACKAGES[program]}"
+            (pytest.fail if os.environ.get("TEST_REQUIRE") == "all" else pytest.skip)(message)
+
+
+def wait_for(condition: Callable[[], Any], what: str = "the condition", timeout_s: float = 20) -> Any:
+    """Return what the condition returns as soon as it is true; fail after timeout_s seconds."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout_s:g} s in vain for {what() if callable(what) else what}")
+        time.sleep(0.005)
+
+
+def wait_for_end(store: JobStore, job_id: str, timeout_s: float = 20) -> Job:
+    """Return a job once it is final; fail with its record and the tail of its err otherwise."""
+
+    def told() -> str:
+        err = Path(store.paths.err(job_id))
+        errors = Path(store.paths.errors)
+        tails = [path.read_text(errors="replace")[-2000:] for path in (err, errors) if path.exists()]
+        return f"the end of {store.get(job_id)}\n" + "\n".join(tails)
+
+    return wait_for(lambda: job if (job := store.get(job_id)).is_final else None, told, timeout_s)
+
+
+def wait_for_status(store: JobStore, job_id: str, status: str, timeout_s: float = 20) -> Job:
+    """Return a job once it has a status."""
+    return wait_for(
+        lambda: job if (job := store.get(job_id)).status == status else None,
+        lambda: f"{status}: {store.get(job_id)}",
+        timeout_s,
+    )
+
+
+def processes_of(data: Path | str) -> list[psutil.Process]:
+    """Return the processes of a data directory's jobs, known by their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("JOB_FILES", "").startswith(f"{data}/") and process.status() != "zombie":
+                found.append(process)
+    return found
+
+
+def dispatcher_of(data: Path | str) -> psutil.Process | None:
+    """Return the dispatcher of a data directory, if one lives and has signed its lock."""
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        signed = json.loads(Path(data, "run", "dispatcher.lock").read_text())
+        process = psutil.Process(signed["pid"])
+        if process.status() != "zombie" and process.cmdline()[-1] == str(data):
+            return process
+    return None
+
+
+def end_everything(data: Path) -> None:
+    """End all that runs for a data directory: the dispatcher first, so that nothing new starts."""
+    deadline = time.monotonic() + 10
+    store = JobStore(str(data))
+    with contextlib.suppress(OSError):
+        (data / "paused").touch()
+    while time.monotonic() < deadline:
+        runners = []
+        for job_id in store.open_ids():
+            with contextlib.suppress(JobsError, psutil.Error, TypeError):
+                job = store.get(job_id)
+                if job.status == "active" and psutil.Process(job.pid).cmdline()[0].endswith(job_id):
+                    runners.append(psutil.Process(job.pid))
+        victims = [process for process in (dispatcher_of(data), *runners, *processes_of(data)) if process]
+        if not victims:
+            return
+        for process in victims:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(victims, timeout=1)
+    pytest.fail(f"processes of {data} could not be ended: {victims}")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a data directory of its own, with four slots and a grace of one second."""
+    for name in [name for name in os.environ if name.startswith("JOBS_")]:
+        monkeypatch.delenv(name)
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "config.toml").write_text("slots = 4\ngrace_seconds = 1\n")
+    monkeypatch.setenv("JOBS_DATA", str(directory))
+    yield directory
+    end_everything(directory)
+
+
+@pytest.fixture
+def configure(data: Path) -> Callable[..., Actions]:
+    """Give a function that writes settings and returns actions that use them."""
+
+    def write(text: str = "") -> Actions:
+        if text:
+            (data / "config.toml").write_text(text)
+        return Actions(load_settings(str(data)))
+
+    return write
+
+
+@pytest.fixture
+def actions(configure: Callable[..., Actions]) -> Actions:
+    """Give the verbs on the test's data directory."""
+    return configure()
+
+
+@pytest.fixture
+def store(actions: Actions) -> JobStore:
+    """Give the store of the test's data directory."""
+    return actions.store
+
+
+@pytest.fixture
+def launch(actions: Actions) -> Callable[..., Job]:
+    """Give a function that queues a shell line."""
+
+    def start(cmd: str, **options: Any) -> Job:
+        return actions.submit({"command": {"type": "exec", "cmd": cmd}, "start": True, **options})
+
+    return start
+
+
+@pytest.fixture
+def app_py(data: Path) -> Callable[..., SimpleNamespace]:
+    """Give a function that runs `python app.py ...` on the test's data directory to its end."""
+
+    def run(*args: str, text: str | None = None, **environ: str) -> SimpleNamespace:
+        done = subprocess.run(
+            [sys.executable, str(PROJECT / "app.py"), *args],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **environ},
+        )
+        return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    return run
+
+
+class Answer(SimpleNamespace):
+    """What came back: code, headers, body; `json` is the body read as JSON."""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+class Client:
+    """A client that is no browser: sends what it is told, follows no redirect."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, auth: str | None = None
+    ) -> Answer:
+        """Send a request; a dict or list is sent as JSON."""
+        content = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
+        content = content.encode() if isinstance(content, str) else content
+        sent = {"Content-Type": "application/json"} if isinstance(body, (dict, list)) else {}
+        if auth:
+            sent["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
+        sent.update(headers or {})
+        request = urllib.request.Request(self.url + path, content, sent, method=method)
+        try:
+            with self._opener.open(request, timeout=30) as answer:
+                return Answer(code=answer.status, headers=answer.headers, body=answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(code=error.code, headers=error.headers, body=error.read())
+
+    def get(self, path: str, **more: Any) -> Answer:
+        return self.request("GET", path, **more)
+
+    def post(self, path: str, body: Any = b"", **more: Any) -> Answer:
+        return self.request("POST", path, body, **more)
+
+    def put(self, path: str, body: Any = b"", **more: Any) -> Answer:
+        return self.request("PUT", path, body, **more)
+
+    def delete(self, path: str, **more: Any) -> Answer:
+        return self.request("DELETE", path, **more)
+
+    def token(self, **more: Any) -> str:
+        """Return the page's CSRF token."""
+        return self.get("/", **more).text.split('name="token" value="')[1].split('"')[0]
+
+    def post_form(self, path: str, fields: dict[str, str], **more: Any) -> Answer:
+        """Post a form with the page's token."""
+        body = urllib.parse.urlencode({"token": self.token(**more), **fields})
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **more.pop("headers", {})}
+        return self.request("POST", path, body, headers=headers, **more)
+
+
+class Server(Client):
+    """A server process of its own, and a client of it."""
+
+    def __init__(self, data: Path, *args: str, port: int = 0, **environ: str) -> None:
+        self.port = port or free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self.log = data.parent / f"server-{self.port}.log"
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "app.py"), "serve", "--port", str(self.port), *args],
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "JOBS_DATA": str(data), **environ},
+        )
+        wait_for(self._answers, lambda: f"the server: {self.log.read_text()}")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.get("/health").code == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    """Return a port that is free on loopback now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def start_server(data: Path) -> Iterator[Callable[..., Server]]:
+    """Give a function that starts a server on the test's data directory."""
+    started: list[Server] = []
+
+    def start(*args: str, **more: Any) -> Server:
+        started.append(Server(data, *args, **more))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    """Give a running server without a guard."""
+    return start_server()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """Give a headless Chromium with a fresh profile; fail the test if its console shows an error at the end."""
+    require("chromium", "chromedriver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for option in (*BROWSER_OPTIONS.split(), f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    chrome.set_window_size(1440, 900)
+    try:
+        yield chrome
+        complaints = [entry["message"] for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
+        assert not complaints, complaints
+    finally:
+        chrome.quit()
