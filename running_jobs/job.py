@@ -160,8 +160,11 @@ class Job:
         return record
 
     def to_json(self) -> bytes:
-        """Return the JSON file's content."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1).encode() + b"\n"
+        """Return the JSON file's content, a field a line (json's own indenting would take it ten times as long)."""
+        fields = (
+            f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in self.to_dict().items()
+        )
+        return ("{\n " + ",\n ".join(fields) + "\n}\n").encode()
 
     @classmethod
     def from_json(cls, job_id: str, content: bytes) -> Job:
