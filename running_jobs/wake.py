@@ -17,9 +17,10 @@ from collections.abc import Mapping
 
 from running_jobs import files
 from running_jobs.errors import LockTimeout, StorageFailed
+from running_jobs.paths import JobPaths
 from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
-from running_jobs.store import JobPaths, JobStore
+from running_jobs.store import JobStore
 
 REPLACE_WAIT_S = 5.0
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SLURM_CONF")
