@@ -30,6 +30,10 @@ from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
 
+_REFUSALS_OF_THE_DISK = {
+    errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+
 Decision = Callable[[Job], "dict[str, Any] | None"]
 
 
@@ -226,18 +230,24 @@ class JobStore:
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[int]:
+        lock = -1
         try:
-            with contextlib.ExitStack() as stack:
-                try:
-                    lock = stack.enter_context(files.locked(self.paths.lock))
-                except FileNotFoundError:
-                    self.prepare()
-                    lock = stack.enter_context(files.locked(self.paths.lock))
-                yield lock
+            lock = self._take_lock()
+            yield lock
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE):
+            if error.errno in _REFUSALS_OF_THE_DISK:
                 raise StorageFailed("The change", error) from error
             raise
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+    def _take_lock(self) -> int:
+        try:
+            return files.take_lock(self.paths.lock)
+        except FileNotFoundError:  # run/ may be deleted when nothing runs
+            self.prepare()
+            return files.take_lock(self.paths.lock)
 
     def _next_id(self, lock: int) -> str:
         last = os.pread(lock, 40, 0).decode(errors="replace").strip()
