@@ -139,6 +139,10 @@ class Page:
         """The titles in the list, from the top."""
         return list(self.run("return [...document.querySelectorAll('#jobs tbody th a')].map((link) => link.text)"))
 
+    def complaints(self) -> list[str]:
+        """Return what the browser's console complained about since it was last asked."""
+        return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
+
     def wait_status(self, status: str, timeout_s: float = 20) -> None:
         """Wait until the chosen job's state is shown; nothing is reloaded meanwhile."""
         wait_for(lambda: self.status == status, lambda: f"{status}; the page says: {self.text('body')}", timeout_s)
@@ -149,8 +153,3 @@ def _is_replaced(element: Any) -> bool:
         return not element.tag_name
     except StaleElementReferenceException:
         return True
-
-
-def complaints_of(browser: Any) -> list[str]:
-    """Return what the browser's console complained about since it was last asked."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from running_jobs.store import JobStore
 
 from .conftest import Server, wait_for, wait_for_end, wait_for_status
-from .page import Page, complaints_of
+from .page import Page
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_wrong_form_comes_back_as_it_was_filled_in(page: Page, store: JobStore
     assert page.run("return document.querySelector('[name=hold]:checked').value") == "1"
     assert page.shows(".launch details[open]")
     assert list(store.ids()) == []
-    assert all("400" in complaint for complaint in complaints_of(page.browser))
+    assert all("400" in complaint for complaint in page.complaints())
     page.fill(cwd="/", env="no equals sign")
     page.submit()
     page.wait_text("[role=alert]", "NAME=VALUE")
@@ -133,7 +133,7 @@ def test_a_wrong_form_comes_back_as_it_was_filled_in(page: Page, store: JobStore
     page.submit()
     assert page.message == "The job was created. It waits until it is started."
     assert page.text("#job-title .title") == "mine"
-    complaints_of(page.browser)
+    page.complaints()
 
 
 def test_a_verb_that_comes_too_late_is_refused_with_a_reason(page: Page, store: JobStore, actions: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_verb_that_comes_too_late_is_refused_with_a_reason(page: Page, store: 
     page.press("Stop")
     assert "has ended already" in page.message
     assert page.status == "stop"
-    assert all("409" in complaint for complaint in complaints_of(page.browser))
+    assert all("409" in complaint for complaint in page.complaints())
 
 
 def test_errors_files_and_details_have_tabs_of_their_own(page: Page, store: JobStore) -> None:
@@ -196,7 +196,7 @@ def test_markup_in_names_commands_and_logs_does_nothing(page: Page, store: JobSt
     assert page.run("return document.querySelectorAll('main img, main script').length") == 0
     page.open(f"/jobs/{job_id}/out")
     assert page.browser.title == ""
-    assert all("/favicon.ico" in complaint for complaint in complaints_of(page.browser))
+    assert all("/favicon.ico" in complaint for complaint in page.complaints())
 
 
 def test_a_result_that_is_a_page_is_no_page_of_ours(page: Page, store: JobStore) -> None:
@@ -271,7 +271,7 @@ def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, browse
     start_server(port=server.port)
     wait_for(lambda: not page.text("[data-lost]"), "the notice to go")
     assert page.run("return window.sameDocument") is True
-    assert all("ERR_CONNECTION" in complaint for complaint in complaints_of(browser))
+    assert all("ERR_CONNECTION" in complaint for complaint in page.complaints())
 
 
 def test_everything_works_without_scripts(server: Server, plain_browser: Any, store: JobStore, tmp_path: Path) -> None:
