@@ -221,6 +221,25 @@ def test_of_a_long_log_only_the_end_is_in_the_page_at_first(page: Page, launch: 
     assert page.run("const log = document.querySelector('#log'); return log.scrollHeight - log.scrollTop") < 1000
 
 
+def test_a_progress_bar_is_one_line_that_changes(page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    bar = "printf 'start\\n1/4\\r2/4\\r'; read line < {0}; printf '3/4'; read line < {0}; printf '\\r4/4\\r\\nend\\n'"
+    page.launch(bar.format(gate))
+    page.wait_text("#log", "2/4")
+    assert page.content("#log") == "start\n2/4\r"
+    page.browser.refresh()
+    assert page.content("#log") == "start\n2/4\r"
+    gate.write_text("\n")
+    page.wait_text("#log", "3/4")
+    assert page.content("#log") == "start\n3/4"
+    gate.write_text("\n")
+    page.wait_text("#log", "end")
+    assert page.content("#log") == "start\n4/4\nend\n"
+    page.browser.refresh()
+    assert page.content("#log") == "start\n4/4\nend\n"
+
+
 def test_a_reader_who_scrolled_up_is_left_there(page: Page, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
