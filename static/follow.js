@@ -7,9 +7,9 @@ const TAIL = 64 << 10;
 export function followLog(log) {
   const decoder = new TextDecoder();
   const state = document.querySelector("[data-follow-state]");
+  const append = appender(log);
   let offset = Number(log.dataset.offset);
   let last = false;
-  log.scrollTop = log.scrollHeight;
 
   poll(async () => {
     const final = document.querySelector("#job-head")?.hasAttribute("data-final") ?? true;
@@ -17,12 +17,12 @@ export function followLog(log) {
     if (answer?.ok && Number(answer.headers.get("Content-Length")) > HELD) {
       await answer.body.cancel(); // more than is shown: go on near the end
       answer = await fetch(`${log.dataset.follow}?tail=${TAIL}`).catch(() => null);
-      if (answer?.ok) log.textContent = "";
+      if (answer?.ok) append.clear();
     }
     if (!answer?.ok) return false;
     const bytes = new Uint8Array(await answer.arrayBuffer());
     offset = Number(answer.headers.get("X-Next-Offset"));
-    if (bytes.length) append(log, decoder.decode(bytes, { stream: true }));
+    if (bytes.length) append(decoder.decode(bytes, { stream: true }));
     state.textContent = final ? "" : "following";
     if (final && last) return null; // looked once more after it had ended: that was all
     last = final;
@@ -30,10 +30,41 @@ export function followLog(log) {
   }, { latest: 3000 });
 }
 
-function append(log, text) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(text);
-  while (log.textContent.length > HELD && log.childNodes.length > 1) log.firstChild.remove();
-  if (log.firstChild.length > HELD) log.firstChild.deleteData(0, log.firstChild.length - HELD);
-  if (atEnd) log.scrollTop = log.scrollHeight;
+// The log's last node is the line that is not finished: a progress bar overwrites it with every carriage return.
+function appender(log) {
+  const unfinished = new Text();
+
+  function append(text) {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    const lines = (unfinished.data + text).split("\n");
+    const rest = overwritten(lines.pop());
+    if (lines.length) unfinished.before(lines.map((line) => `${overwritten(line).replace(/\r+$/, "")}\n`).join(""));
+    unfinished.data = rest.slice(-HELD);
+    shorten(log.textContent.length - HELD);
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+
+  function shorten(excess) {
+    while (excess > 0 && log.firstChild !== unfinished) {
+      const cut = Math.min(excess, log.firstChild.length);
+      excess -= cut;
+      if (cut === log.firstChild.length) log.firstChild.remove();
+      else log.firstChild.deleteData(0, cut);
+    }
+  }
+
+  append.clear = () => {
+    unfinished.data = "";
+    log.replaceChildren(unfinished);
+  };
+  const begun = log.textContent;
+  append.clear();
+  append(begun);
+  log.scrollTop = log.scrollHeight;
+  return append;
+}
+
+// What a terminal would still show of a line. A carriage return at its end overwrites nothing yet.
+function overwritten(line) {
+  return line.slice(line.replace(/\r+$/, "").lastIndexOf("\r") + 1);
 }

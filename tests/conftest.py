@@ -343,3 +343,70 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         assert not complaints, complaints
     finally:
         chrome.quit()
+
+
+@pytest.fixture
+def plain_browser(tmp_path: Path) -> Iterator[Any]:
+    """Give a headless Chromium that runs no scripts."""
+    require("chromium", "chromedriver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for option in (*BROWSER_OPTIONS.split(), f"--user-data-dir={tmp_path / 'plain-profile'}"):
+        options.add_argument(option)
+    options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()
+
+
+class Nginx:
+    """A real nginx with deploy/nginx.conf, on ports of its own: `root` and `prefixed` are its two clients."""
+
+    def __init__(self, folder: Path, server_port: int) -> None:
+        ports = {"listen 80;": free_port(), "listen 8080;": free_port()}
+        text = (PROJECT / "deploy" / "nginx.conf").read_text()
+        changes = {listen: f"listen 127.0.0.1:{port};" for listen, port in ports.items()}
+        changes["server 127.0.0.1:8000;"] = f"server 127.0.0.1:{server_port};"
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        own = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+        changes["http {"] = f"http {{\naccess_log off;\n{own}"
+        for shipped, adapted in changes.items():
+            assert text.count(shipped) == 1, f"{shipped} in deploy/nginx.conf"
+            text = text.replace(shipped, adapted)
+        folder.mkdir()
+        config, log = folder / "nginx.conf", folder / "error.log"
+        config.write_text(("user root;\n" if os.geteuid() == 0 else "") + text)
+        main = f"daemon off; pid {folder}/pid; error_log {log};"
+        command = [shutil.which("nginx"), "-p", str(folder), "-c", str(config), "-e", str(log), "-g", main]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.root, self.prefixed = (Client(f"http://127.0.0.1:{port}") for port in ports.values())
+        self.log = log
+        wait_for(self._answers, lambda: f"nginx: {log.read_text()}")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.root.get("/health").code == 200
+        except OSError:
+            return False
+
+    def end(self) -> None:
+        """End it and its workers."""
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def nginx(data: Path, start_server: Callable[..., Server], tmp_path: Path) -> Iterator[Nginx]:
+    """Give an nginx in front of a server that trusts one proxy."""
+    require("nginx")
+    with (data / "config.toml").open("a") as config:
+        config.write('trusted_proxies = 1\ntrusted_hosts = ["jobs.example.com", "www.example.com"]\n')
+    proxy = Nginx(tmp_path / "nginx", start_server().port)
+    yield proxy
+    proxy.end()

@@ -81,7 +81,7 @@ def _log_view(path: str) -> dict[str, Any]:
     except OSError as error:
         return {"log": f"The log cannot be read: {error.strerror}.", "log_end": 0}
     return {
-        "log": data.decode(errors="replace"),
+        "log": logs.as_on_a_terminal(data.decode(errors="replace")),
         "log_end": end,
         "skipped": wording.size(start) if start else None,
     }

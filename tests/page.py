@@ -1,0 +1,155 @@
+"""The page as a person uses it: fields are filled, buttons pressed, and what is shown is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from .conftest import wait_for
+
+
+class Page:
+    """One browser on one server's page. What is looked for may be replaced meanwhile: it is looked for again."""
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self.browser = browser
+        self.url = url.rstrip("/")
+
+    def open(self, path: str = "/") -> Page:
+        """Go to an address of the page."""
+        self.browser.get(self.url + path)
+        return self
+
+    def shows(self, css: str) -> bool:
+        """Say whether something is on the page."""
+        return bool(self.browser.find_elements(By.CSS_SELECTOR, css))
+
+    def text(self, css: str) -> str:
+        """Return the text as it is seen; empty if the element is not there."""
+        try:
+            return str(self.browser.find_element(By.CSS_SELECTOR, css).text)
+        except (NoSuchElementException, StaleElementReferenceException):
+            return ""
+
+    def content(self, css: str) -> str:
+        """Return the text that an element holds, seen or not."""
+        return str(self.run("return document.querySelector(arguments[0])?.textContent ?? ''", css))
+
+    def value(self, css: str) -> str:
+        """Return what a field holds."""
+        return str(self.browser.find_element(By.CSS_SELECTOR, css).get_property("value"))
+
+    def run(self, script: str, *args: Any) -> Any:
+        """Run a script in the page."""
+        return self.browser.execute_script(script, *args)
+
+    def wait_text(self, css: str, wanted: str | Callable[[str], Any], timeout_s: float = 20) -> None:
+        """Wait until an element's text holds what is wanted; nothing is reloaded meanwhile."""
+        fits = wanted if callable(wanted) else lambda text: wanted in text
+        wait_for(lambda: fits(self.text(css)), lambda: f"{wanted} in {css}, which says: {self.text(css)!r}", timeout_s)
+
+    def click(self, css: str, label: str = "") -> None:
+        """Click the first such element that reads so."""
+
+        def clicked() -> bool:
+            try:
+                for element in self.browser.find_elements(By.CSS_SELECTOR, css):
+                    if element.text.strip() == label or not label:
+                        element.click()
+                        return True
+            except StaleElementReferenceException:
+                pass
+            return False
+
+        wait_for(clicked, lambda: f"{label or css} to click in {self.text('body')}")
+
+    def follow(self, css: str, label: str = "") -> None:
+        """Click what leads to another page, and wait until that is there."""
+        before = self.browser.find_element(By.TAG_NAME, "html")
+        self.click(css, label)
+        wait_for(lambda: _is_replaced(before), f"another page after a click on {label or css}")
+
+    def press(self, label: str) -> None:
+        """Press one of the chosen job's buttons."""
+        self.follow(".verbs button", label)
+
+    def submit(self) -> None:
+        """Press the launch form's button."""
+        self.follow(".launch button")
+
+    def tab(self, name: str) -> None:
+        """Open one of the chosen job's tabs; what stands behind its name is passed over."""
+        wait_for(lambda: name in self.text(".tabs"), lambda: f"the tab {name}")
+        self.browser.get(
+            next(
+                link.get_attribute("href")
+                for link in self.browser.find_elements(By.CSS_SELECTOR, ".tabs a")
+                if link.text.split()[0] == name
+            )
+        )
+
+    def fill(self, **fields: str) -> None:
+        """Fill fields of the launch form, known by their names."""
+        for name, text in fields.items():
+            field = self.browser.find_element(By.CSS_SELECTOR, f".launch [name={name}]")
+            if not field.is_displayed():
+                self.click(".launch summary")
+            field.clear()
+            field.send_keys(text)
+
+    def launch(self, cmd: str, hold: bool = False, **fields: str) -> str:
+        """Launch a command by the form, and return the job's id."""
+        self.fill(cmd=cmd, **fields)
+        if hold:
+            self.click(".launch input[name=hold][value='1']")
+        self.submit()
+        assert self.shows("#job-head"), self.text("body")
+        return self.job_id
+
+    def search(self, text: str = "", status: str = "") -> None:
+        """Use the form above the list."""
+        field = self.browser.find_element(By.ID, "q")
+        field.clear()
+        field.send_keys(text)
+        Select(self.browser.find_element(By.ID, "status")).select_by_value(status)
+        self.follow(".filter button")
+
+    @property
+    def job_id(self) -> str:
+        """The job that the address names."""
+        return parse_qs(urlsplit(self.browser.current_url).query)["job"][0]
+
+    @property
+    def status(self) -> str:
+        """The chosen job's state as it is shown."""
+        return self.text("#job-title .chip")
+
+    @property
+    def message(self) -> str:
+        """What is said at the top: of success, or of a mistake."""
+        return self.text(".notice.good") or self.text(".notice.bad:not([hidden])")
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles in the list, from the top."""
+        return list(self.run("return [...document.querySelectorAll('#jobs tbody th a')].map((link) => link.text)"))
+
+    def complaints(self) -> list[str]:
+        """Return what the browser's console complained about since it was last asked."""
+        return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def wait_status(self, status: str, timeout_s: float = 20) -> None:
+        """Wait until the chosen job's state is shown; nothing is reloaded meanwhile."""
+        wait_for(lambda: self.status == status, lambda: f"{status}; the page says: {self.text('body')}", timeout_s)
+
+
+def _is_replaced(element: Any) -> bool:
+    try:
+        return not element.tag_name
+    except StaleElementReferenceException:
+        return True

@@ -1,0 +1,328 @@
+"""The page in a real browser: what a person does and sees, with scripts and without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from running_jobs.store import JobStore
+
+from .conftest import Server, wait_for, wait_for_end, wait_for_status
+from .page import Page
+
+
+@pytest.fixture
+def page(server: Server, browser: Any) -> Page:
+    """Give the page in a browser that runs scripts."""
+    return Page(browser, server.url).open()
+
+
+def test_a_command_is_launched_with_all_that_the_form_offers(page: Page, store: JobStore, tmp_path: Path) -> None:
+    job_id = page.launch(
+        'pwd; echo "$GREETING"; sleep 60',
+        name="greet the folder",
+        cwd=str(tmp_path),
+        env="GREETING=hello = world\nOTHER=1",
+        timeout="1.5",
+    )
+    assert page.message == "The job was launched."
+    assert page.titles == ["greet the folder"]
+    page.wait_status("error")
+    assert "timed out after 1.5 s" in page.text(".reason")
+    job = wait_for_end(store, job_id)
+    assert Path(store.paths.out(job_id)).read_text() == f"{tmp_path}\nhello = world\n"
+    assert (job.name, job.cwd, job.timeout) == ("greet the folder", str(tmp_path), 1.5)
+    assert job.env == {"GREETING": "hello = world", "OTHER": "1"}
+
+
+def test_log_state_and_counts_change_without_a_reload(page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    page.launch(f"echo first; read line < {gate}; echo second $line; read line < {gate}", name="step by step")
+    page.run("window.sameDocument = true")
+    page.wait_status("active")
+    page.wait_text("#log", "first")
+    assert "1 active" in page.text("#strip").replace("\n", " ")
+    stop = page.run("return window.stopButton = document.querySelector('.verbs button')")
+    gate.write_text("a\n")
+    page.wait_text("#log", "second a")
+    assert page.text("[data-follow-state]") == "following"
+    gate.write_text("b\n")
+    page.wait_status("done")
+    page.wait_text("#strip .counts", lambda text: "1 done" in text and "0 active" in text)
+    page.wait_text("#jobs tbody td:first-child", "done")
+    page.wait_text("[data-follow-state]", lambda text: text == "")
+    assert stop and page.run("return window.sameDocument") is True
+
+
+def test_a_job_launched_elsewhere_shows_up_by_itself(page: Page, launch: Any) -> None:
+    page.run("window.sameDocument = true")
+    assert "Nothing here yet" in page.text("#jobs")
+    launch("true", name="from elsewhere")
+    page.wait_text("#jobs", "from elsewhere")
+    page.wait_text(".counts", "1 done")
+    assert page.run("return window.sameDocument") is True
+
+
+def test_a_held_job_is_started_run_again_and_deleted_from_the_page(page: Page, store: JobStore) -> None:
+    held = page.launch("echo $((6 * 7))", hold=True)
+    assert page.message == "The job was created. It waits until it is started."
+    assert page.status == "idle"
+    page.press("Start")
+    assert page.message == "The job was queued."
+    page.wait_status("done")
+    page.wait_text("#log", "42")
+    page.press("Run again")
+    assert page.message == "A copy of the job was launched."
+    copy = page.job_id
+    assert copy != held
+    page.wait_status("done")
+    page.press("Delete")
+    assert page.message == "The job was deleted with its logs and results."
+    assert len(page.titles) == 1
+    assert not page.shows("#job-head")
+    assert [path.name for path in Path(store.paths.data).glob(f"{copy}*")] == []
+    assert store.get(held).status == "done"
+
+
+def test_stop_lets_a_job_clean_up_and_kill_does_not(page: Page, store: JobStore) -> None:
+    stopped = page.launch("trap 'echo cleaned up; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
+    page.wait_text("#log", "ready")
+    page.press("Stop")
+    assert page.message == "The job was asked to stop."
+    page.wait_status("stop")
+    page.wait_text("#log", "cleaned up")
+    assert wait_for_end(store, stopped).exit_code == 3
+
+    killed = page.launch("trap 'echo cleaned up; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
+    page.wait_text("#log", "ready")
+    page.press("Kill")
+    assert page.message == "The job was killed."
+    page.wait_status("stop")
+    assert wait_for_end(store, killed).signal == 9
+    assert page.text("#log") == "ready"
+
+
+def test_a_wrong_form_comes_back_as_it_was_filled_in(page: Page, store: JobStore) -> None:
+    page.fill(cmd="echo first\necho second", name="mine", cwd="/does/not/exist", env="A=1", timeout="5")
+    page.click(".launch input[name=hold][value='1']")
+    page.submit()
+    page.wait_text("[role=alert]", "/does/not/exist")
+    assert page.value("#cmd") == "echo first\necho second"
+    assert [page.value(f"#{name}") for name in ("name", "cwd", "env", "timeout")] == [
+        "mine",
+        "/does/not/exist",
+        "A=1",
+        "5",
+    ]
+    assert page.run("return document.querySelector('[name=hold]:checked').value") == "1"
+    assert page.shows(".launch details[open]")
+    assert list(store.ids()) == []
+    assert all("400" in complaint for complaint in page.complaints())
+    page.fill(cwd="/", env="no equals sign")
+    page.submit()
+    page.wait_text("[role=alert]", "NAME=VALUE")
+    page.fill(env="A=1", timeout="soon")
+    page.submit()
+    page.wait_text("[role=alert]", "expected a number")
+    page.fill(timeout="5")
+    page.submit()
+    assert page.message == "The job was created. It waits until it is started."
+    assert page.text("#job-title .title") == "mine"
+    page.complaints()
+
+
+def test_a_verb_that_comes_too_late_is_refused_with_a_reason(page: Page, store: JobStore, actions: Any) -> None:
+    job_id = page.launch("true", hold=True)
+    page.run("window.stop(); document.querySelector('#job-head').removeAttribute('data-live')")
+    actions.stop(job_id)
+    page.press("Stop")
+    assert "has ended already" in page.message
+    assert page.status == "stop"
+    assert all("409" in complaint for complaint in page.complaints())
+
+
+def test_errors_files_and_details_have_tabs_of_their_own(page: Page, store: JobStore) -> None:
+    job_id = page.launch('echo good; echo bad >&2; echo 1,2 > "$JOB_FILES/table one.csv"; exit 4', env="TOKEN=geheim")
+    page.wait_status("error")
+    assert "exit code 4" in page.text(".reason")
+    page.wait_text("#log", "good")
+    page.wait_text(".tabs", "4 B")
+    page.tab("Errors")
+    assert page.text("#log") == "bad"
+    page.tab("Files")
+    assert "table one.csv" in page.text(".files")
+    page.follow(".files a", "table one.csv")
+    assert page.text("body") == "1,2"
+    page.browser.back()
+    page.tab("Details")
+    assert "exit 4" in page.text(".command")
+    assert job_id in page.text(".facts")
+    assert "geheim" not in page.browser.page_source
+
+
+def test_the_list_is_searched_and_filtered(page: Page, launch: Any, store: JobStore) -> None:
+    for cmd, name in (("exit 1", "train forest"), ("true", "train tree"), ("true # forest", "render")):
+        wait_for_end(store, launch(cmd, name=name).id)
+    page.open()
+    assert page.titles == ["render", "train tree", "train forest"]
+    page.search("forest")
+    assert page.titles == ["render", "train forest"]
+    page.search("forest", "error")
+    assert page.titles == ["train forest"]
+    page.search("nowhere")
+    assert "No job fits." in page.text("#jobs")
+    page.follow(".filter a", "show all")
+    assert len(page.titles) == 3
+    page.follow(".counts .error")
+    assert page.titles == ["train forest"]
+    page.follow(".counts .error")
+    assert len(page.titles) == 3
+
+
+def test_markup_in_names_commands_and_logs_does_nothing(page: Page, store: JobStore) -> None:
+    markup = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
+    job_id = page.launch(f"cat <<'END'\n{markup}\nEND\nsleep 1.2; cat <<'END'\n&amp;</pre>{markup}\nEND", name=markup)
+    page.wait_text("#log", "&amp;</pre>")
+    wait_for_end(store, job_id)
+    page.open(f"/?job={job_id}")
+    assert page.content("#log") == f"{markup}\n&amp;</pre>{markup}\n"
+    assert page.text("#job-title .title") == markup
+    assert page.browser.title == "Running Jobs"
+    assert page.run("return document.querySelectorAll('main img, main script').length") == 0
+    page.open(f"/jobs/{job_id}/out")
+    assert page.browser.title == ""
+    assert all("/favicon.ico" in complaint for complaint in page.complaints())
+
+
+def test_a_result_that_is_a_page_is_no_page_of_ours(page: Page, store: JobStore) -> None:
+    job_id = page.launch('echo \'<script>document.title = "taken"</script>\' > "$JOB_FILES/page.html"')
+    wait_for_end(store, job_id)
+    answer = page.run(
+        "return fetch(arguments[0]).then((answer) => Object.fromEntries(answer.headers))",
+        f"/jobs/{job_id}/files/page.html",
+    )
+    assert answer["content-type"] == "application/octet-stream"
+    assert answer["content-disposition"].startswith("attachment")
+
+
+def test_of_a_long_log_only_the_end_is_in_the_page_at_first(page: Page, launch: Any, store: JobStore) -> None:
+    job = wait_for_end(store, launch("seq 1 200000").id)
+    page.open(f"/?job={job.id}")
+    log = page.content("#log")
+    assert log.endswith("199999\n200000\n")
+    assert 60_000 < len(log) <= 64 << 10
+    assert log.split("\n")[0].isdigit()
+    assert "1.2 MB came before" in page.text(".log-bar")
+    assert page.run("const log = document.querySelector('#log'); return log.scrollHeight - log.scrollTop") < 1000
+
+
+def test_a_progress_bar_is_one_line_that_changes(page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    bar = "printf 'start\\n1/4\\r2/4\\r'; read line < {0}; printf '3/4'; read line < {0}; printf '\\r4/4\\r\\nend\\n'"
+    page.launch(bar.format(gate))
+    page.wait_text("#log", "2/4")
+    assert page.content("#log") == "start\n2/4\r"
+    page.browser.refresh()
+    assert page.content("#log") == "start\n2/4\r"
+    gate.write_text("\n")
+    page.wait_text("#log", "3/4")
+    assert page.content("#log") == "start\n3/4"
+    gate.write_text("\n")
+    page.wait_text("#log", "end")
+    assert page.content("#log") == "start\n4/4\nend\n"
+    page.browser.refresh()
+    assert page.content("#log") == "start\n4/4\nend\n"
+
+
+def test_a_reader_who_scrolled_up_is_left_there(page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    page.launch(f"seq 1 500; read line < {gate}; echo the end; read line < {gate}")
+    page.wait_text("#log", "500")
+    page.run("document.querySelector('#log').scrollTop = 0")
+    gate.write_text("\n")
+    wait_for(lambda: "the end" in page.content("#log"), "what came since")
+    assert page.run("return document.querySelector('#log').scrollTop") == 0
+    page.run("const log = document.querySelector('#log'); log.scrollTop = log.scrollHeight")
+    gate.write_text("\n")
+    page.wait_status("done")
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(page: Page, launch: Any, store: JobStore) -> None:
+    job = launch(f"echo {'x' * 400}; touch $JOB_FILES/{'y' * 100}", name="n" * 300)
+    wait_for_end(store, job.id)
+    wait_for_end(store, launch("exit 1", name="a name of ordinary length").id)
+    page.browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+    for path in ("/", *(f"/?job={job.id}&tab={tab}" for tab in ("log", "err", "files", "details"))):
+        page.open(path)
+        assert page.run("return window.innerWidth") == 400
+        wide = page.run(
+            "return [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 401"
+            " && !e.closest('.skip, .visually-hidden')).map((e) => e.outerHTML.slice(0, 120))"
+        )
+        assert page.run("return document.documentElement.scrollWidth") <= 400, wide
+
+
+def test_the_page_is_used_by_the_keyboard_alone(page: Page) -> None:
+    page.run("document.querySelector('#cmd').focus()")
+    active = page.browser.switch_to.active_element
+    active.send_keys("echo typed")
+    active.send_keys(Keys.TAB, Keys.TAB)
+    page.browser.switch_to.active_element.send_keys("by keyboard", Keys.ENTER)
+    page.wait_text("#job-title .title", "by keyboard")
+    page.wait_status("done")
+
+
+def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, browser: Any) -> None:
+    server = start_server()
+    page = Page(browser, server.url).open()
+    page.run("window.sameDocument = true")
+    server.kill()
+    page.wait_text("[data-lost]", "connection is lost")
+    start_server(port=server.port)
+    wait_for(lambda: not page.text("[data-lost]"), "the notice to go")
+    assert page.run("return window.sameDocument") is True
+    assert all("ERR_CONNECTION" in complaint for complaint in page.complaints())
+
+
+def test_everything_works_without_scripts(server: Server, plain_browser: Any, store: JobStore, tmp_path: Path) -> None:
+    page = Page(plain_browser, server.url).open()
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job_id = page.launch(f"echo started; read line < {gate}; echo and on; sleep 60", name="no scripts", timeout="50")
+    assert page.message == "The job was launched."
+    wait_for_status(store, job_id, "active")
+    wait_for(lambda: "started" in Path(store.paths.out(job_id)).read_text(), "its first line")
+    page.browser.refresh()
+    assert (page.status, page.text("#log")) == ("active", "started")
+    gate.write_text("\n")
+    wait_for(lambda: "and on" in Path(store.paths.out(job_id)).read_text(), "its next line")
+    assert page.text("#log") == "started", "the page ran a script"
+    page.browser.refresh()
+    assert page.text("#log") == "started\nand on"
+    page.press("Stop")
+    assert page.message == "The job was asked to stop."
+    wait_for_end(store, job_id)
+    page.browser.refresh()
+    assert page.status == "stop"
+    page.press("Delete")
+    assert page.message == "The job was deleted with its logs and results."
+    assert "Nothing here yet" in page.text("#jobs")
+    held = page.launch("true", hold=True)
+    page.press("Start")
+    wait_for_end(store, held)
+    page.browser.refresh()
+    page.press("Run again")
+    assert page.job_id != held
+    page.fill(cmd="echo kept", cwd="/does/not/exist")
+    page.submit()
+    assert "/does/not/exist" in page.message
+    assert page.value("#cmd") == "echo kept"
