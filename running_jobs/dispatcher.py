@@ -23,7 +23,7 @@ from running_jobs import files
 from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
 from running_jobs.job import ACTIVE, FINAL, QUEUED, Job
-from running_jobs.journal import SETTLE_S, Follower
+from running_jobs.journal import Follower
 from running_jobs.processes import boot_id, open_process
 from running_jobs.recovery import declare_lost
 from running_jobs.scheduling import WaitingLine, choose_next
@@ -64,7 +64,7 @@ class Dispatcher:
             now = time.monotonic()
             if not files.names_file(self.store.paths.dispatcher_lock, self.lock):
                 return  # the folder was removed or replaced: whoever needs us starts another
-            self.look_at_changed(now)
+            self.look_at_changed()
             self.launch_those_whose_turn_it_is(now)
             if self.line or self.runners:
                 self.idle_since = now
@@ -91,43 +91,39 @@ class Dispatcher:
         for job_id in self.store.open_ids():
             self.look_at(job_id)
 
-    def look_at_changed(self, now: float) -> None:
+    def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
-        changed = self.follower.changed(now)
+        changed = self.follower.changed()
         if changed is None:
             self.look_at_all()
             return
         for job_id, hint in changed.items():
             if hint in ENDED:
                 self.forget(job_id)
-            elif not (hint == ACTIVE and job_id in self.runners) and self.look_at(job_id) != hint:
-                self.follower.look_again(job_id)
+            elif hint != ACTIVE or job_id not in self.runners:
+                self.look_at(job_id)
 
-    def look_at(self, job_id: str) -> str | None:
-        """Read a job, take it into account and return its status.
-
-        A job that cannot be read is told once and left alone.
-        """
+    def look_at(self, job_id: str) -> None:
+        """Read a job and take it into account. A job that cannot be read is told once and left alone."""
         try:
             job = self.store.get(job_id)
         except NoSuchJob:
             self.forget(job_id)
-            return None
+            return
         except UnreadableJob as error:
             self.line.remove(job_id)
             if job_id not in self.known:
                 self.known.add(job_id)
                 self.store.note_error(str(error))
-            return None
+            return
         if job.status is QUEUED and job_id not in self.runners and job_id not in self.retry_at:
             self.line.put(job_id, job.priority)
-            return job.status
+            return
         self.line.remove(job_id)
         if job.status is ACTIVE and not job.runs_elsewhere and job_id not in self.runners:
             self.adopt(job)
         elif job.is_final:
             self.forget(job_id)
-        return job.status
 
     def forget(self, job_id: str) -> None:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
@@ -201,8 +197,6 @@ class Dispatcher:
         now = time.monotonic()
         if self.retry_at:
             wait_s = min(wait_s, max(0.0, min(self.retry_at.values()) - now))
-        if self.follower.is_settling:
-            wait_s = min(wait_s, SETTLE_S)
         if not self.line and not self.runners:
             wait_s = min(wait_s, max(0.0, self.idle_since + LINGER_S - now))
         events = self.poller.poll(wait_s * 1000 + 1)

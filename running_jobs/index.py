@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import bisect
 import threading
-import time
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from running_jobs.errors import NoSuchJob, UnreadableJob
 from running_jobs.job import Job, JobStatus, is_job_id
@@ -122,13 +121,12 @@ class JobIndex:
             self._follower = Follower(self._store.paths.journal)  # first, so that nothing falls between
             self._scan()
             return
-        changed = self._follower.changed(time.monotonic())
+        changed = self._follower.changed()
         if changed is None:
             self._scan()
             return
-        for job_id, hint in changed.items():
-            if self._look_at(job_id) != hint:
-                self._follower.look_again(job_id)
+        for job_id in changed:
+            self._look_at(job_id)
 
     def _scan(self) -> None:
         ids = self._store.ids()
@@ -139,17 +137,17 @@ class JobIndex:
         for job_id in ids:
             self._look_at(job_id)
 
-    def _look_at(self, job_id: str) -> Any:
+    def _look_at(self, job_id: str) -> None:
         try:
             job = self._store.get(job_id)
         except NoSuchJob:
             self._problems.pop(job_id, None)
             self._forget(job_id)
-            return "deleted"
+            return
         except UnreadableJob as error:
             self._problems[job_id] = error.problem
             self._forget(job_id)
-            return None
+            return
         self._problems.pop(job_id, None)
         before = self._rows.get(job_id)
         if before is None:
@@ -158,7 +156,6 @@ class JobIndex:
             self._counts[before.status] -= 1
         self._rows[job_id] = summarize(job)
         self._counts[job.status] += 1
-        return job.status.value
 
     def _forget(self, job_id: str) -> None:
         row = self._rows.pop(job_id, None)

@@ -1,8 +1,7 @@
 """The journal: one line for each change of a job, for people to read and for readers to follow.
 
 Knows the form of a line and how to follow the file; what a job is, `job` knows. Lines are appended
-under the store's lock, before the change they tell of, so a follower may see a line a moment too
-early: it names such a job once more for the next two seconds.
+under the store's lock, before the change they tell of, so a follower may see a line a moment too early.
 """
 
 from __future__ import annotations
@@ -15,14 +14,15 @@ from running_jobs.files import append_line, open_private
 from running_jobs.job import Job, JobStatus, is_job_id, to_iso
 
 WHAT_CHARACTERS = 200
-SETTLE_S = 2.0
+DETAIL_CHARACTERS = 500
 _CHUNK = 1 << 20
+_TAIL = 64 << 10
 
 
 def journal_line(now_s: float, job: Job, status: str, detail: str) -> str:
     """Make the line `<time> <id> <what> - <status> - <detail>`, newlines escaped."""
     what = _one_line(job.what)[:WHAT_CHARACTERS]
-    return f"{to_iso(now_s)} {job.id} {what} - {status} - {_one_line(detail)}"
+    return f"{to_iso(now_s)} {job.id} {what} - {status} - {_one_line(detail)[:DETAIL_CHARACTERS]}"
 
 
 def _one_line(text: str) -> str:
@@ -39,17 +39,21 @@ def append_error(path: str, now_s: float, text: str) -> None:
 class Follower:
     """Follows a journal from where it ends now; tells which jobs changed since it was asked last.
 
-    With each job comes the status that the line tells, where that is certain: a hint that spares a reader
-    what it knows already, or shows that the change has not reached the job's file yet (see look_again).
+    Lines are written one by one under the store's lock, each before its change. So when a line is read, the
+    changes of all lines before it are in their files, and only its own may still be on its way: the job of the
+    last line is named again every time, until another line follows.
+
+    With each job comes the status that the line tells, where that is certain: a hint that spares a reader what it
+    knows already.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor: int | None = None
         self._offset = 0
-        self._settling: dict[str, tuple[float, str | None]] = {}  # in the order of their times
-        self._again: set[str] = set()
-        self._open(at_end=True)
+        self._last: tuple[str, str | None] | None = None
+        self._last_line = b""
+        self._open()
 
     def close(self) -> None:
         """Close the journal."""
@@ -57,58 +61,48 @@ class Follower:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def changed(self, now_s: float) -> dict[str, str | None] | None:
-        """Return the jobs to look at again with their hints, or None if lines were missed and all must be.
-
-        `now_s` is any clock that does not jump.
-        """
+    def changed(self) -> dict[str, str | None] | None:
+        """Return the jobs to look at again with their hints, or None if lines were missed and all must be."""
         if self._was_replaced():
-            self._open(at_end=True)
-            self._settling.clear()
+            self._open()
             return None
-        found: dict[str, str | None] = {}
-        while self._settling:
-            job_id, (due_s, hint) = next(iter(self._settling.items()))
-            if due_s > now_s:
-                break
-            del self._settling[job_id]
-            found[job_id] = hint
-        found.update((job_id, self._settling[job_id][1]) for job_id in self._again if job_id in self._settling)
-        self._again.clear()
-        for job_id, hint in self._read_new():
-            self._settling.pop(job_id, None)
-            self._settling[job_id] = (now_s + SETTLE_S, hint)
-            found[job_id] = hint
+        found = dict([self._last]) if self._last else {}
+        for named in self._read_new():
+            found[named[0]] = named[1]
+            self._last = named
         return found
 
-    def look_again(self, job_id: str) -> None:
-        """Name this job the next time too: its file does not hold yet what the journal tells of it."""
-        self._again.add(job_id)
-
-    @property
-    def is_settling(self) -> bool:
-        """Whether some job named lately will be named again."""
-        return bool(self._settling)
-
-    def _open(self, at_end: bool) -> None:
+    def _open(self) -> None:
+        """Open the journal at the end of its last whole line, and take that line as the last one read."""
         self.close()
+        self._last = None
+        self._last_line = b""
+        self._offset = 0
         try:
             self._descriptor = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            self._offset = 0
             return
-        self._offset = os.fstat(self._descriptor).st_size if at_end else 0
+        size = os.fstat(self._descriptor).st_size
+        tail = os.pread(self._descriptor, _TAIL, max(0, size - _TAIL))
+        whole = tail.rfind(b"\n") + 1
+        self._offset = size - len(tail) + whole
+        if whole:
+            self._last_line = tail[:whole].splitlines(keepends=True)[-1]
+            self._last = _named_in(self._last_line)
 
     def _was_replaced(self) -> bool:
         try:
             named = os.stat(self._path, follow_symlinks=False)
         except FileNotFoundError:
             return self._descriptor is not None
-        if self._descriptor is None:  # the first line ever: nothing was missed
-            self._open(at_end=False)
+        if self._descriptor is None:  # the first lines ever: nothing was missed
+            self._descriptor = open_private(self._path, os.O_RDONLY)
             return False
         opened = os.fstat(self._descriptor)
-        return (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino) or named.st_size < self._offset
+        if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
+            return True
+        begin = self._offset - len(self._last_line)
+        return os.pread(self._descriptor, len(self._last_line), begin) != self._last_line  # emptied and filled again
 
     def _read_new(self) -> list[tuple[str, str | None]]:
         found: list[tuple[str, str | None]] = []
@@ -120,8 +114,11 @@ class Follower:
             rest = lines.pop()
             self._offset += sum(len(line) + 1 for line in lines)
             found.extend(named for line in lines if (named := _named_in(line)))
+            if lines:
+                self._last_line = lines[-1] + b"\n"
             if len(rest) > _CHUNK:  # no line of ours is that long
                 self._offset += len(rest)
+                self._last_line = b""
                 rest = b""
         return found
 

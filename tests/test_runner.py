@@ -212,7 +212,7 @@ def test_a_stopped_process_sees_sigterm_too(actions: Actions, launch) -> None:
 
 
 def test_background_children_of_a_command_that_ended_are_left_and_named(launch, store: JobStore, data: Path) -> None:
-    job = wait_for_end(store, launch("sleep 1000 & exit 0").id)
+    job = wait_for_end(store, launch("sleep 1000 & sleep 0.1; exit 0").id)
     (left,) = processes_of(data)
     assert job.status == "done"
     assert job.reason == f"exit code 0; left running in the background: sleep (pid {left.pid})"
