@@ -47,9 +47,9 @@ class Gate:
 
 
 @pytest.fixture
-def page(server: Server, browser: Any) -> Page:
+def page(server: Server, tab: Any) -> Page:
     """Give the page in a browser that runs scripts."""
-    return Page(browser, server.url).open()
+    return Page(tab, server.url).open()
 
 
 def test_a_command_is_launched_with_all_that_the_form_offers(page: Page, store: JobStore, tmp_path: Path) -> None:
@@ -326,9 +326,9 @@ def test_the_page_is_used_by_the_keyboard_alone(page: Page) -> None:
     page.wait_status("done")
 
 
-def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, browser: Any) -> None:
+def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, tab: Any) -> None:
     server = start_server()
-    page = Page(browser, server.url).open()
+    page = Page(tab, server.url).open()
     page.run("window.sameDocument = true")
     server.kill()
     page.wait_text("[data-lost]", "connection is lost")
