@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image  # comes with matplotlib
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -28,9 +27,7 @@ from .conftest import BROWSER_OPTIONS, PROJECT, Server, end_everything, wait_for
 WIDTH, HEIGHT = 1280, 860
 MAX_BYTES = 200_000
 EXAMPLES = PROJECT / "examples"
-CHECK = (
-    "printf 'epoch 12: accuracy 0.9689\\nchecking the archive\\n'; echo 'archive.tar: 3 of 41 files differ' >&2; exit 3"
-)
+CHECK = "echo checking archive.tar; echo '3 of 41 files differ' >&2; exit 3"
 
 
 def main() -> None:
@@ -45,7 +42,10 @@ def take_screenshot(picture: Path, data: Path) -> None:
     """Launch jobs in a new data directory, and photograph the page."""
     data.mkdir()
     (data / "config.toml").write_text("slots = 4\nfsync = false\n")
-    settings = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("JOBS_")}
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("JOBS_")]:
+        del os.environ[name]
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{before['PATH']}"  # `python` means the one that runs this
     server = Server(data)
     try:
         chosen = launch_jobs(Actions(load_settings(str(data))))
@@ -53,7 +53,8 @@ def take_screenshot(picture: Path, data: Path) -> None:
     finally:
         server.kill()
         end_everything(data)
-        os.environ.update(settings)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def launch_jobs(actions: Actions) -> Job:
@@ -69,19 +70,17 @@ def launch_jobs(actions: Actions) -> Job:
     if shutil.which("povray"):
         wait_for_end(store, launch("FRAMES=4 WIDTH=160 HEIGHT=120 sh render.sh", "render the ring of beads").id, 60)
     launch("rsync -a --stats results/ archive:/srv/results/", "copy results to the archive", start=False)
-    sleeping = launch("while :; do date; sleep 1; done", "watch the temperature of the oven")
+    sleeping = launch("while :; do date; sleep 1; done", "watch the oven")
     wait_for_status(store, sleeping.id, "active")
     if not importlib.util.find_spec("sklearn") or not importlib.util.find_spec("matplotlib"):
         return sleeping
-    python = shlex.quote(sys.executable)
-    training = launch(f"exec {python} train.py --epochs 400 --pause 0.4", "train the digits, 400 epochs")
-    Path(store.paths.results(training.id))
-    wait_for(lambda: "epoch 6: " in Path(store.paths.out(training.id)).read_text(), "the sixth epoch", 60)
+    training = launch("python train.py --epochs 400 --pause 0.1", "train the digits, 400 epochs")
+    wait_for(lambda: "epoch 17: " in Path(store.paths.out(training.id)).read_text(), "the 17th epoch", 60)
     return training
 
 
 def photograph(address: str, picture: Path) -> None:
-    """Save a page as a picture of few colours, which is small and looks the same."""
+    """Save a page as a picture of at most 256 colours, which is small and looks the same."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     with tempfile.TemporaryDirectory() as profile:
@@ -100,7 +99,7 @@ def photograph(address: str, picture: Path) -> None:
         finally:
             chrome.quit()
     with Image.open(picture) as photograph:
-        few = photograph.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few = photograph.convert("RGB").quantize(256, kmeans=2, dither=Image.Dither.NONE)
     few.save(picture, optimize=True)
     if picture.stat().st_size > MAX_BYTES:
         raise OSError(f"{picture} has {picture.stat().st_size} bytes, more than {MAX_BYTES}")

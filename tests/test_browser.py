@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from running_jobs.store import JobStore
 
-from .conftest import Server, wait_for, wait_for_end, wait_for_status
+from .conftest import PROJECT, Server, require, wait_for, wait_for_end, wait_for_status
 from .page import Page
 
 DRAW = r"""
@@ -370,3 +372,29 @@ def test_everything_works_without_scripts(server: Server, plain_browser: Any, st
     page.submit()
     assert "/does/not/exist" in page.message
     assert page.value("#cmd") == "echo kept"
+
+
+def test_the_newest_line_is_in_sight_beside_the_list(page: Page, launch: Any, store: JobStore) -> None:
+    job = wait_for_end(store, launch("seq 1 500").id)
+    for tab in ("log", "details"):
+        page.open(f"/?job={job.id}&tab={tab}")
+        assert page.run("return document.querySelector('.job').getBoundingClientRect().bottom <= window.innerHeight")
+
+
+def test_an_inline_script_would_not_run(page: Page) -> None:
+    page.run(
+        "const inline = document.createElement('script'); inline.text = 'window.ran = 1';document.body.append(inline)"
+    )
+    assert page.run("return window.ran") is None
+    assert all("Content Security Policy" in complaint for complaint in page.complaints())
+
+
+def test_a_picture_of_the_page_is_taken(tmp_path: Path) -> None:
+    require("chromium", "chromedriver")
+    picture = tmp_path / "page.png"
+    command = [sys.executable, "-m", "tests.take_screenshot", str(picture)]
+    subprocess.run(command, check=True, cwd=PROJECT, timeout=100)
+    content = picture.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert struct.unpack(">I", content[16:20]) == (1280,)
+    assert len(content) < 200_000
