@@ -93,12 +93,7 @@ def print_log(store: JobStore, job_id: str, err: bool, follow: bool, lines: int 
 
 def _offset_of_last(path: str, lines: int) -> int:
     data, start, end = logs.tail(path, logs.LINES_BYTES)
-    position = len(data) - 1 if data.endswith(b"\n") else len(data)
-    for _ in range(lines):
-        position = data.rfind(b"\n", 0, position)
-        if position < 0:
-            return start
-    return end if lines == 0 else start + position + 1
+    return end if lines == 0 else start + logs.last_lines_start(data, lines)
 
 
 def follow_to_end(actions: Actions, job_id: str) -> int:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import random
 import stat
 import time
 from collections.abc import Iterator
@@ -150,7 +149,7 @@ def wait_for_lock(descriptor: int, path: str, wait_s: float = LOCK_WAIT_S) -> No
     while not try_lock(descriptor):
         if time.monotonic() > deadline:
             raise LockTimeout(path, wait_s)
-        time.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - spreads the waiters, guards nothing
+        time.sleep(pause_s * (0.5 + time.perf_counter_ns() % 997 / 997))  # unevenly: waiters must not march in step
         pause_s = min(pause_s * 1.5, 0.008)
 
 
@@ -175,21 +174,31 @@ def names_file(path: str, descriptor: int) -> bool:
     return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
 
+def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
+    """Lock a file exclusively, made if missing, and return its descriptor; closing it unlocks. Raise LockTimeout."""
+    while True:
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        try:
+            wait_for_lock(descriptor, path, wait_s)
+            if names_file(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was deleted while we waited, and others lock another file
+
+
 @contextlib.contextmanager
 def locked(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[int]:
     """Hold an exclusive lock on a file, made if missing; yield its descriptor. Raise LockTimeout.
 
     A process forked inside must end with os._exit: the lock belongs to the open file that both share.
     """
-    while True:
-        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
-        try:
-            wait_for_lock(descriptor, path, wait_s)
-            if names_file(path, descriptor):  # else it was deleted while we waited, and others lock another file
-                yield descriptor
-                return
-        finally:
-            os.close(descriptor)
+    descriptor = take_lock(path, wait_s)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def open_beneath(root: str, relative: str) -> int:

@@ -94,6 +94,10 @@ def _seconds_from_utc(moment: time.struct_time) -> int:
     return calendar.timegm(moment)
 
 
+_STATUS_BY_NAME = {status.value: status for status in JobStatus}
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 @dataclass
 class Job:
     """One job as its JSON file holds it. Times are ISO 8601 UTC texts; keys that this version does not know are
@@ -160,15 +164,16 @@ class Job:
         return record
 
     def to_json(self) -> bytes:
-        """Return the JSON file's content."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1).encode() + b"\n"
+        """Return the JSON file's content, a field a line (json's own indenting would take it ten times as long)."""
+        fields = [f"{_encode(name)}: {_encode(value)}" for name, value in self.to_dict().items()]
+        return ("{\n " + ",\n ".join(fields) + "\n}\n").encode()
 
     @classmethod
     def from_json(cls, job_id: str, content: bytes) -> Job:
         """Read a JSON file's content. Raise UnreadableJob if it is not the job of this id."""
         try:
             record = json.loads(content)
-            record["status"] = JobStatus(record["status"])
+            record["status"] = _STATUS_BY_NAME[record["status"]]
             extra = {key: record.pop(key) for key in list(record) if key not in _TYPES}
             job = cls(**record, extra=extra)
         except RecursionError:

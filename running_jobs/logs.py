@@ -28,11 +28,29 @@ def tail(path: str, limit: int = TAIL_BYTES) -> tuple[bytes, int, int]:
 
 def last_lines(path: str, count: int) -> list[str]:
     """Return at most `count` last lines as text, of at most the last 4 MiB; invalid UTF-8 is shown as U+FFFD."""
-    data, _, _ = tail(path, LINES_BYTES)
-    lines = data.split(b"\n")
+    if count <= 0:
+        return []
+    limit = TAIL_BYTES
+    while True:
+        data, start, _ = tail(path, limit)
+        position = last_lines_start(data, count)
+        if position > 0 or start == 0 or limit >= LINES_BYTES:
+            break
+        limit *= 8  # not far enough back yet
+    lines = data[position:].split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    return [line.decode(errors="replace").removesuffix("\r") for line in lines[max(0, len(lines) - count) :]]
+    return [line.decode(errors="replace").removesuffix("\r") for line in lines]
+
+
+def last_lines_start(data: bytes, count: int) -> int:
+    """Return where the last `count` lines of data begin (0 if it has no more), a last line without its end counted."""
+    position = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(count):
+        position = data.rfind(b"\n", 0, max(0, position))
+        if position < 0:
+            return 0
+    return position + 1
 
 
 def since(path: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:

@@ -36,6 +36,7 @@ LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
+ENVIRONMENT = dict(os.environ)  # read once, before the forks: the dispatcher's, which is clean
 
 
 def marks_of(store: JobStore, job_id: str) -> dict[str, str]:
@@ -46,10 +47,10 @@ def marks_of(store: JobStore, job_id: str) -> dict[str, str]:
 def command_line(job: Job, store: JobStore, settings: Settings) -> CommandLine:
     """Say what to execute for a job. Raise KeyError for a type that this version cannot run."""
     argv = {"exec": lambda: [settings.shell, "-c", job.command["cmd"]]}[job.command["type"]]()
-    environ = {**os.environ, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(store, job.id)}
+    environ = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(store, job.id)}
     environ["JOB_ATTEMPT"] = str(job.attempt + 1)
     nice = settings.nice if job.nice is None else job.nice
-    return CommandLine(argv, job.cwd or os.environ.get("HOME") or "/", environ, nice)
+    return CommandLine(argv, job.cwd or ENVIRONMENT.get("HOME") or "/", environ, nice)
 
 
 def run_attempt(store: JobStore, settings: Settings, job_id: str) -> None:

@@ -26,52 +26,15 @@ from running_jobs.errors import (
 )
 from running_jobs.job import ACTIVE, FINAL, IDLE, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
 from running_jobs.journal import append_error, journal_line
+from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
 
+_REFUSALS_OF_THE_DISK = {
+    errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+
 Decision = Callable[[Job], "dict[str, Any] | None"]
-
-
-class JobPaths:
-    """Where each file of a data directory is."""
-
-    def __init__(self, data: str) -> None:
-        self.data = data
-        self.run = f"{data}/run"
-        self.logs = f"{data}/logs"
-        self.lock = f"{data}/run/lock"
-        self.dispatcher_lock = f"{data}/run/dispatcher.lock"
-        self.wake = f"{data}/run/wake"
-        self.open = f"{data}/run/open"
-        self.boot_id = f"{data}/run/boot_id"
-        self.journal = f"{data}/logs/background_jobs.log"
-        self.errors = f"{data}/logs/background_jobs_errors.log"
-        self.paused = f"{data}/paused"
-        self.secret = f"{data}/secret"
-
-    def json(self, job_id: str) -> str:
-        """Return the path of a job's record."""
-        return f"{self.data}/{job_id}.json"
-
-    def out(self, job_id: str) -> str:
-        """Return the path of a job's standard output; its lock is the job's sign of life."""
-        return f"{self.data}/{job_id}.out"
-
-    def err(self, job_id: str) -> str:
-        """Return the path of a job's standard error."""
-        return f"{self.data}/{job_id}.err"
-
-    def response(self, job_id: str) -> str:
-        """Return the path of a job's response."""
-        return f"{self.data}/{job_id}.response"
-
-    def results(self, job_id: str) -> str:
-        """Return the path of the folder that the command knows as JOB_FILES."""
-        return f"{self.data}/{job_id}.files"
-
-    def marker(self, job_id: str) -> str:
-        """Return the path of the empty file that stands for a job that is not final."""
-        return f"{self.data}/run/open/{job_id}"
 
 
 class JobStore:
@@ -267,18 +230,24 @@ class JobStore:
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[int]:
+        lock = -1
         try:
-            with contextlib.ExitStack() as stack:
-                try:
-                    lock = stack.enter_context(files.locked(self.paths.lock))
-                except FileNotFoundError:
-                    self.prepare()
-                    lock = stack.enter_context(files.locked(self.paths.lock))
-                yield lock
+            lock = self._take_lock()
+            yield lock
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE):
+            if error.errno in _REFUSALS_OF_THE_DISK:
                 raise StorageFailed("The change", error) from error
             raise
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+    def _take_lock(self) -> int:
+        try:
+            return files.take_lock(self.paths.lock)
+        except FileNotFoundError:  # run/ may be deleted when nothing runs
+            self.prepare()
+            return files.take_lock(self.paths.lock)
 
     def _next_id(self, lock: int) -> str:
         last = os.pread(lock, 40, 0).decode(errors="replace").strip()

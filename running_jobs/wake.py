@@ -17,9 +17,10 @@ from collections.abc import Mapping
 
 from running_jobs import files
 from running_jobs.errors import LockTimeout, StorageFailed
+from running_jobs.paths import JobPaths
 from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
-from running_jobs.store import JobPaths
+from running_jobs.store import JobStore
 
 REPLACE_WAIT_S = 5.0
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SLURM_CONF")
@@ -60,7 +61,7 @@ def wake_dispatcher(settings: Settings) -> int | None:
 def ensure_dispatcher(settings: Settings) -> int | None:
     """Start a dispatcher unless one lives. Return the pid to wait for (it ends at once), or None."""
     paths = JobPaths(settings.data)
-    lock = files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
+    lock = _open_lock(paths)
     try:
         return _spawn(settings, lock) if files.try_lock(lock) else None
     finally:
@@ -75,7 +76,7 @@ def replace_dispatcher(settings: Settings) -> int:
     paths = JobPaths(settings.data)
     deadline = time.monotonic() + REPLACE_WAIT_S
     while True:
-        lock = files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
+        lock = _open_lock(paths)
         try:
             if not files.try_lock(lock):
                 _end_holder(lock)
@@ -96,6 +97,14 @@ def sign(lock: int) -> None:
     if me is not None:
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps({"pid": me.pid, "started": me.started, "boot_id": boot_id()}).encode(), 0)
+
+
+def _open_lock(paths: JobPaths) -> int:
+    try:
+        return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
+    except FileNotFoundError:  # run/ may be deleted when nothing runs
+        JobStore(paths.data).prepare()
+        return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
 
 
 def _end_holder(lock: int) -> None:

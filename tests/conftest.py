@@ -100,6 +100,20 @@ def dispatcher_of(data: Path | str) -> psutil.Process | None:
     return None
 
 
+def is_gone(process: psutil.Process) -> bool:
+    """Say whether a process has ended, whether or not init has noticed."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def kill_and_wait(process: psutil.Process) -> None:
+    """SIGKILL a process that is not ours to reap, and wait until it is dead."""
+    process.kill()
+    wait_for(lambda: is_gone(process), f"the death of {process}")
+
+
 def end_everything(data: Path) -> None:
     """End all that runs for a data directory: the dispatcher first, so that nothing new starts."""
     deadline = time.monotonic() + 10
@@ -111,15 +125,14 @@ def end_everything(data: Path) -> None:
         for job_id in store.open_ids():
             with contextlib.suppress(JobsError, psutil.Error, TypeError):
                 job = store.get(job_id)
-                if job.status == "active" and psutil.Process(job.pid).cmdline()[0].endswith(job_id):
+                if job.status == "active" and " ".join(psutil.Process(job.pid).cmdline()).endswith(job_id):
                     runners.append(psutil.Process(job.pid))
         victims = [process for process in (dispatcher_of(data), *runners, *processes_of(data)) if process]
         if not victims:
             return
         for process in victims:
             with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(victims, timeout=1)
+                kill_and_wait(process)
     pytest.fail(f"processes of {data} could not be ended: {victims}")
 
 
@@ -260,13 +273,14 @@ class Server(Client):
         self.port = port or free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.log = data.parent / f"server-{self.port}.log"
-        self.process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "app.py"), "serve", "--port", str(self.port), *args],
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "JOBS_DATA": str(data), **environ},
-        )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(PROJECT / "app.py"), "serve", "--port", str(self.port), *args],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "JOBS_DATA": str(data), **environ},
+            )
         wait_for(self._answers, lambda: f"the server: {self.log.read_text()}")
 
     def _answers(self) -> bool:

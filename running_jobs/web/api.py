@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from flask import Blueprint, Response, g, request, url_for
 
 from running_jobs import files, logs
-from running_jobs.errors import InvalidJob, NoSuchJob
+from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
@@ -33,7 +33,7 @@ def list_jobs() -> Response:
     for row in page.rows:
         try:
             found.append(public_record(parts().store.get(row.id)))
-        except NoSuchJob:  # deleted between the listing and now
+        except (NoSuchJob, UnreadableJob):  # deleted or damaged between the listing and now
             continue
     return envelope(200, f"{len(found)} of {page.total} jobs", found, next=page.next_before)
 

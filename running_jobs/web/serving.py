@@ -21,6 +21,7 @@ from running_jobs.web.parts import Parts
 
 THREADS = 16
 CONNECTIONS = 1000
+MAX_RECEIVED_BYTES = 64 << 20  # beyond it waitress hangs up; below, whoever sent too much is told so
 LOOK_EVERY_S = 2.0
 
 log = logging.getLogger("running_jobs")
@@ -41,7 +42,7 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
             port=settings.port,
             threads=THREADS,
             connection_limit=CONNECTIONS,
-            max_request_body_size=16 << 20,
+            max_request_body_size=MAX_RECEIVED_BYTES,
             clear_untrusted_proxy_headers=False,  # ProxyFix decides whom to believe
             ident=None,
         )

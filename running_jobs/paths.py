@@ -1,0 +1,45 @@
+"""Where each file of a data directory is: this object owns every file name."""
+
+from __future__ import annotations
+
+
+class JobPaths:
+    """Where each file of a data directory is."""
+
+    def __init__(self, data: str) -> None:
+        self.data = data
+        self.run = f"{data}/run"
+        self.logs = f"{data}/logs"
+        self.lock = f"{data}/run/lock"
+        self.dispatcher_lock = f"{data}/run/dispatcher.lock"
+        self.wake = f"{data}/run/wake"
+        self.open = f"{data}/run/open"
+        self.boot_id = f"{data}/run/boot_id"
+        self.journal = f"{data}/logs/background_jobs.log"
+        self.errors = f"{data}/logs/background_jobs_errors.log"
+        self.paused = f"{data}/paused"
+        self.secret = f"{data}/secret"
+
+    def json(self, job_id: str) -> str:
+        """Return the path of a job's record."""
+        return f"{self.data}/{job_id}.json"
+
+    def out(self, job_id: str) -> str:
+        """Return the path of a job's standard output; its lock is the job's sign of life."""
+        return f"{self.data}/{job_id}.out"
+
+    def err(self, job_id: str) -> str:
+        """Return the path of a job's standard error."""
+        return f"{self.data}/{job_id}.err"
+
+    def response(self, job_id: str) -> str:
+        """Return the path of a job's response."""
+        return f"{self.data}/{job_id}.response"
+
+    def results(self, job_id: str) -> str:
+        """Return the path of the folder that the command knows as JOB_FILES."""
+        return f"{self.data}/{job_id}.files"
+
+    def marker(self, job_id: str) -> str:
+        """Return the path of the empty file that stands for a job that is not final."""
+        return f"{self.data}/run/open/{job_id}"

@@ -1,0 +1,261 @@
+"""The dispatcher: one per directory, started on demand, replaced, leaving, never a loss when it is killed."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from running_jobs import dispatcher as dispatcher_module
+from running_jobs import wake
+from running_jobs.actions import Actions
+from running_jobs.store import JobStore
+
+from .conftest import PROJECT, dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_status
+
+
+def test_slots_bound_how_many_run_and_the_first_come_is_the_first_served(configure, tmp_path: Path) -> None:
+    actions = configure("slots = 2\n")
+    log = tmp_path / "order"
+    line = f'echo "+$JOB_ID" >> {log}; sleep 0.05; echo "-$JOB_ID" >> {log}'
+    jobs = [actions.submit({"command": {"type": "exec", "cmd": line}, "start": True}).id for _ in range(8)]
+    for job_id in jobs:
+        wait_for_end(actions.store, job_id)
+    running = most = 0
+    for mark in log.read_text().split():
+        running += 1 if mark[0] == "+" else -1
+        most = max(most, running)
+    assert most == 2
+    started = [actions.store.get(job_id).started_at for job_id in jobs]
+    assert started == sorted(started)
+
+
+def test_one_slot_runs_them_in_order_of_priority_then_arrival(configure, tmp_path: Path) -> None:
+    actions = configure("slots = 1\n")
+    actions.pause(True)
+    log = tmp_path / "order"
+    for number, priority in enumerate([100, 900, 500, 900]):
+        cmd = f"echo {number} >> {log}"
+        actions.submit({"command": {"type": "exec", "cmd": cmd}, "start": True, "priority": priority})
+    actions.pause(False)
+    wait_for(lambda: log.exists() and log.read_text().split() == ["1", "3", "2", "0"], lambda: log.read_text())
+
+
+def test_paused_starts_nothing_and_running_jobs_go_on(actions: Actions, launch, store: JobStore) -> None:
+    running = launch("sleep 0.3; echo through")
+    wait_for_status(store, running.id, "active")
+    actions.pause(True)
+    waiting = launch("true")
+    assert wait_for_end(store, running.id).status == "done"
+    assert store.get(waiting.id).status == "queued"
+    actions.pause(False)
+    assert wait_for_end(store, waiting.id).status == "done"
+
+
+def test_fifty_submitters_start_one_dispatcher_and_every_job_runs_once(
+    data: Path, store: JobStore, tmp_path: Path
+) -> None:
+    (data / "config.toml").write_text("slots = 4\n")
+    ran = tmp_path / "ran"
+    ran.mkdir()
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from running_jobs.actions import Actions\n"
+        "from running_jobs.settings import load_settings\n"
+        "actions = Actions(load_settings(sys.argv[2]))\n"
+        "for _ in range(40):\n"
+        "    cmd = 'echo x >> ' + sys.argv[3] + '/$JOB_ID'\n"
+        "    print(actions.submit({'command': {'type': 'exec', 'cmd': cmd}, 'start': True}).id)\n"
+    )
+    submitters = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(PROJECT), str(data), str(ran)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(50)
+    ]
+    accepted = [job_id for submitter in submitters for job_id in submitter.communicate()[0].split()]
+    assert all(submitter.returncode == 0 for submitter in submitters)
+    assert len(accepted) == len(set(accepted)) == 2000
+    wait_for(lambda: not store.open_ids(), lambda: f"{len(store.open_ids())} of 2000 jobs", 100)
+    assert {store.get(job_id).status for job_id in accepted} == {"done"}
+    assert sorted(os.listdir(ran)) == sorted(accepted)
+    assert all((ran / job_id).read_text() == "x\n" for job_id in accepted)
+    owners = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[-1] == str(data)]
+    assert len(owners) == 1
+    assert not Path(store.paths.errors).exists(), Path(store.paths.errors).read_text()
+
+
+def test_killing_the_dispatcher_loses_nothing(actions: Actions, configure, data: Path) -> None:
+    actions = configure("slots = 3\n")
+    jobs = [
+        actions.submit({"command": {"type": "exec", "cmd": f"sleep 0.5; echo {n}; exit {n}"}, "start": True})
+        for n in range(10)
+    ]
+    wait_for_status(actions.store, jobs[2].id, "active")
+    kill_and_wait(dispatcher_of(data))
+    for number, job in enumerate(jobs):  # the runners that end find none, and start another
+        ended = wait_for_end(actions.store, job.id)
+        assert (ended.exit_code, ended.attempt) == (number, 1)
+        assert Path(actions.store.paths.out(job.id)).read_text() == f"{number}\n"
+
+
+def test_a_replaced_dispatcher_has_the_new_settings_and_no_job_notices(configure, data: Path) -> None:
+    actions = configure("slots = 1\n")
+    running, waiting = (
+        actions.submit({"command": {"type": "exec", "cmd": "sleep 0.7; echo through"}, "start": True}) for _ in range(2)
+    )
+    wait_for_status(actions.store, running.id, "active")
+    old = dispatcher_of(data)
+    actions = configure("slots = 2\n")
+    actions.replace_dispatcher()
+    wait_for_status(actions.store, waiting.id, "active")
+    assert actions.store.get(running.id).status == "active"
+    assert is_gone(old)
+    assert dispatcher_of(data).pid != old.pid
+    for job in (running, waiting):
+        assert wait_for_end(actions.store, job.id).exit_code == 0
+
+
+def test_it_sees_nothing_of_the_environment_of_who_started_it(
+    launch, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_ID", "of-another")
+    monkeypatch.setenv("TOKEN", "x")
+    launch("true")
+    dispatcher = wait_for(lambda: dispatcher_of(data))
+    assert set(dispatcher.environ()) <= {*wake.PASSED_ON, "LC_CTYPE", "LC_ALL"}
+    assert dispatcher.cmdline()[1:3] == ["-I", "-S"]
+    assert dispatcher.num_threads() == 1
+
+
+def test_it_uses_no_cpu_while_it_waits(launch, store: JobStore, data: Path) -> None:
+    wait_for_status(store, launch("exec sleep 1000").id, "active")
+    dispatcher = dispatcher_of(data)
+    wait_for(lambda: dispatcher.status() == "sleeping")
+    before = dispatcher.cpu_times()
+    before_switches = dispatcher.num_ctx_switches().voluntary
+    select.select([], [], [], 3)
+    after = dispatcher.cpu_times()
+    assert after.user + after.system - before.user - before.system <= 0.02
+    assert dispatcher.num_ctx_switches().voluntary - before_switches < 20
+
+
+def run_inline(actions: Actions, data: Path) -> subprocess.Popen:
+    """Start a dispatcher by hand that leaves after half a second without work."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from running_jobs import dispatcher\n"
+        "dispatcher.LINGER_S = 0.5\n"
+        "dispatcher.main(sys.argv[-1])\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", program, str(PROJECT), str(data)], stdin=subprocess.DEVNULL
+    )
+
+
+def test_it_leaves_when_there_is_nothing_to_do_and_comes_back(actions: Actions, data: Path, launch) -> None:
+    actions.store.prepare()
+    process = run_inline(actions, data)
+    assert process.wait(timeout=20) == 0
+    assert not wake.dispatcher_lives(actions.store.paths)
+    assert wait_for_end(actions.store, launch("true").id).status == "done"
+
+
+def test_jobs_queued_while_it_leaves_are_never_left_behind(actions: Actions, data: Path, launch) -> None:
+    actions.store.prepare()
+    for _ in range(3):
+        process = run_inline(actions, data)
+        while process.poll() is None:
+            wait_for_end(actions.store, launch("true").id)
+            select.select([], [], [], 0.499)
+        wait_for_end(actions.store, launch("true").id)
+        if dispatcher := dispatcher_of(data):
+            kill_and_wait(dispatcher)
+
+
+def test_a_second_one_by_hand_gives_way(actions: Actions, data: Path, launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_end(actions.store, launch("true").id)
+    first = dispatcher_of(data)
+    second = subprocess.run(
+        [sys.executable, "-I", "-S", str(PROJECT / "running_jobs" / "__main__.py"), str(data)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert "is locked by another process" in second.stderr
+    assert dispatcher_of(data) == first
+
+
+def test_it_leaves_when_its_folder_is_gone(actions: Actions, data: Path, launch) -> None:
+    wait_for_end(actions.store, launch("true").id)
+    dispatcher = dispatcher_of(data)
+    shutil.rmtree(data)
+    wait_for(lambda: is_gone(dispatcher))
+    data.mkdir()
+
+
+def test_run_may_be_deleted_when_nothing_runs(actions: Actions, data: Path, launch) -> None:
+    held = actions.submit({"command": {"type": "exec", "cmd": "echo held"}})
+    first = wait_for_end(actions.store, launch("true").id)
+    shutil.rmtree(data / "run")
+    second = wait_for_end(actions.store, launch("true").id)
+    assert second.id > first.id
+    actions.start(held.id)
+    assert wait_for_end(actions.store, held.id).status == "done"
+
+
+def test_anything_in_place_of_the_fifo_is_replaced(actions: Actions, data: Path, launch, tmp_path: Path) -> None:
+    actions.store.prepare()
+    target = tmp_path / "target"
+    target.touch()
+    os.symlink(target, actions.store.paths.wake)
+    assert wait_for_end(actions.store, launch("true").id).status == "done"
+    assert target.read_bytes() == b""
+
+
+def test_a_full_disk_at_the_claim_is_tried_again(actions: Actions, data: Path, launch, store: JobStore) -> None:
+    """A folder in place of the results folder's name makes the claim fail as a full disk would, until it is mended."""
+    actions.pause(True)
+    job = launch("echo ran")
+    Path(store.paths.results(job.id)).write_text("in the way")
+    actions.pause(False)
+    wait_for(lambda: Path(store.paths.errors).exists() and "still queued" in Path(store.paths.errors).read_text())
+    assert store.get(job.id).status == "queued"
+    os.unlink(store.paths.results(job.id))
+    assert wait_for_end(store, job.id).attempt == 1
+
+
+def test_an_unreadable_job_is_told_once_and_holds_nobody_up(actions: Actions, store: JobStore, launch) -> None:
+    held = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    Path(store.paths.json(held.id)).write_text("{broken")
+    for _ in range(3):
+        wait_for_end(store, launch("true").id)
+    assert Path(store.paths.errors).read_text().count(held.id) <= 1
+    assert Path(store.paths.json(held.id)).read_text() == "{broken"
+
+
+def test_a_dead_dispatcher_is_not_kept_alive_by_its_runners(launch, store: JobStore, data: Path) -> None:
+    wait_for_status(store, launch("exec sleep 1000").id, "active")
+    kill_and_wait(dispatcher_of(data))
+    wait_for(lambda: not wake.dispatcher_lives(store.paths), "the lock to be free", 5)
+    assert not wake.poke(store.paths)
+
+
+def test_the_wait_is_never_longer_than_ten_seconds() -> None:
+    assert dispatcher_module.LOOK_EVERY_S <= 10
+
+
+def test_sigterm_ends_it_at_once(launch, store: JobStore, data: Path) -> None:
+    job = wait_for_status(store, launch("sleep 0.5; exit 4").id, "active")
+    dispatcher = dispatcher_of(data)
+    dispatcher.send_signal(signal.SIGTERM)
+    wait_for(lambda: is_gone(dispatcher), "its end", 5)
+    assert wait_for_end(store, job.id).exit_code == 4

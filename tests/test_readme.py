@@ -1,0 +1,115 @@
+"""The README is true: its commands run, in a fresh clone, and every setting, command and route is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from running_jobs import cli
+from running_jobs.settings import _CHECKS, NOT_IN_EFFECT_YET, load_settings
+from running_jobs.web.application import build_app
+
+from .conftest import PROJECT, Client, Server, dispatcher_of, free_port, kill_and_wait, wait_for
+
+README = (PROJECT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+SET_UP = [block for block in BLOCKS if "venv" in block and "pip" in block]
+COMMANDS = [line for block in BLOCKS if block not in SET_UP for line in block.splitlines()]
+
+
+def test_the_two_set_up_commands_are_there_in_one_line_each() -> None:
+    assert [block.strip() for block in SET_UP] == [
+        "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt && .venv/bin/python app.py",
+        "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt -r tests/requirements.txt && .venv/bin/pytest",
+    ]
+
+
+def clone_to(folder: Path) -> Path:
+    """Clone what is committed, and lay over it what is not yet."""
+    subprocess.run(["git", "clone", "-q", str(PROJECT), str(folder)], check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-com", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    for name in set(listed.stdout.split()):
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((PROJECT / name).read_bytes())
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_the_first_command_serves_a_job_in_a_fresh_clone_with_an_empty_home(tmp_path: Path) -> None:
+    clone, home = clone_to(tmp_path / "clone"), tmp_path / "home"
+    home.mkdir()
+    port = free_port()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("JOBS_", "VIRTUAL_ENV"))}
+    environ |= {"HOME": str(home), "JOBS_PORT": str(port), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    with (tmp_path / "log").open("wb") as log:
+        started = subprocess.Popen(
+            ["bash", "-c", SET_UP[0].replace(".venv/bin/python app.py", "exec .venv/bin/python app.py")],
+            cwd=clone, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    client = Client(f"http://127.0.0.1:{port}")
+
+    def is_up() -> bool:
+        assert started.poll() is None, (tmp_path / "log").read_text()
+        with contextlib.suppress(OSError):
+            return client.get("/health").code == 200
+        return False
+
+    try:
+        wait_for(is_up, lambda: (tmp_path / "log").read_text(), 200)
+        assert "<h1>" in client.get("/").text
+        assert client.post_form("/launch", {"cmd": "pwd; echo made > $JOB_FILES/it"}).code == 303
+        job = wait_for(lambda: [job for job in client.get("/jobs").json["data"] if job["status"] == "done"])[0]
+        assert client.get(f"/jobs/{job['id']}/out").text == f"{home}\n"
+        assert client.get(f"/jobs/{job['id']}/files/it").body == b"made\n"
+    finally:
+        started.kill()
+        started.wait()
+        if dispatcher := dispatcher_of(clone / "jobs_data"):
+            kill_and_wait(dispatcher)
+    status = subprocess.run(["git", "status", "--porcelain", "jobs_data"], cwd=clone, capture_output=True, text=True)
+    assert status.stdout == ""
+
+
+def test_every_other_command_runs_as_it_stands(server: Server, data: Path) -> None:
+    assert len(COMMANDS) > 10
+    for line in COMMANDS:
+        assert line.startswith((".venv/bin/python app.py ", "curl ")), line
+        ran = line.replace(".venv/bin/python app.py", f"{sys.executable} {PROJECT}/app.py")
+        ran = ran.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+        done = subprocess.run(["bash", "-c", ran], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        assert done.stdout, line
+        if line.startswith("curl"):
+            assert '"status": 20' in done.stdout
+
+
+def test_every_setting_is_in_the_readme_and_has_a_place_in_the_code() -> None:
+    settings = README.partition("## Settings")[2].partition("\n## ")[0]
+    for key in _CHECKS:
+        assert re.search(rf"(`|\[|\s){key}\b", settings), key
+    engine = "\n".join(path.read_text() for path in (PROJECT / "running_jobs").rglob("*.py"))
+    for key in _CHECKS:
+        used = f"settings.{key}" in engine
+        assert used != (key in NOT_IN_EFFECT_YET), key
+
+
+def test_every_command_and_route_is_in_the_readme(data: Path, configure: Callable[..., object]) -> None:
+    for name in cli.main.commands:
+        assert f"`{name}" in README, name
+    app = build_app(load_settings(str(data)))
+    api = README.partition("## API")[2].partition("\n## ")[0]
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<any\(([a-z,]+)\):verb>", lambda found: found[1].split(",")[0], str(rule))
+        path = path.replace("<job_id>", "ID").replace("<path:name>", "PATH")
+        if rule.endpoint not in ("static", "pages.show_page"):
+            assert f"{path}`" in api or f"{path} " in api or path in api, path

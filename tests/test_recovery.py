@@ -1,0 +1,137 @@
+"""Jobs whose runner died: found, their leftovers ended, declared lost, and nobody else touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from running_jobs.actions import Actions
+from running_jobs.job import to_iso
+from running_jobs.processes import boot_id, look_at
+from running_jobs.recovery import LOST
+from running_jobs.store import JobStore
+
+from .conftest import dispatcher_of, is_gone, kill_and_wait, processes_of, wait_for, wait_for_end, wait_for_status
+from .test_runner import FAMILY, family_of
+
+
+@pytest.mark.parametrize("also_the_dispatcher", [False, True])
+def test_a_killed_runner_is_lost_and_its_processes_are_gone(
+    actions: Actions, launch, data: Path, also_the_dispatcher: bool
+) -> None:
+    store = actions.store
+    job = launch(f"echo kept; {FAMILY}")
+    active = wait_for_status(store, job.id, "active")
+    family = family_of(data)
+    if also_the_dispatcher:
+        kill_and_wait(dispatcher_of(data))
+    os.kill(active.pid, signal.SIGKILL)
+    if also_the_dispatcher:
+        actions.wake()  # anything that wakes the directory
+    lost = wait_for_end(store, job.id, 10)
+    assert (lost.status, lost.reason, lost.exit_code) == ("error", LOST, None)
+    assert lost.attempts[-1]["reason"] == LOST
+    assert Path(store.paths.out(job.id)).read_text() == "kept\n"
+    assert all(is_gone(process) for process in family)
+    assert processes_of(data) == []
+
+
+def test_a_leftover_with_a_cleared_environment_is_found_by_its_session(actions: Actions, launch) -> None:
+    job = launch("exec env -i sleep 1000")
+    active = wait_for_status(actions.store, job.id, "active")
+    command = psutil.Process(active.session)
+    wait_for(lambda: command.name() == "sleep")
+    os.kill(active.pid, signal.SIGKILL)
+    wait_for_end(actions.store, job.id, 10)
+    assert is_gone(command)
+
+
+def forge(store: JobStore, actions: Actions, **fields: object) -> str:
+    """Write a job that claims to be active, with nobody holding its lock."""
+    job = actions.submit({"command": {"type": "exec", "cmd": "sleep 1000"}})
+    record = store.get(job.id).to_dict() | {"status": "active", "started_at": to_iso(0), "attempt": 1, **fields}
+    Path(store.paths.json(job.id)).write_text(json.dumps(record))
+    return job.id
+
+
+@pytest.mark.parametrize("case", ["other start time", "other boot", "no start time"])
+def test_a_reused_pid_is_never_signalled(actions: Actions, store: JobStore, case: str) -> None:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as bystander:
+        started = look_at(bystander.pid).started
+        fields = {
+            "other start time": {"pid_started": started - 1, "session_started": started - 1, "boot_id": boot_id()},
+            "other boot": {"pid_started": started, "session_started": started, "boot_id": "another boot"},
+            "no start time": {"pid_started": None, "session_started": None, "boot_id": boot_id()},
+        }[case]
+        job_id = forge(store, actions, pid=bystander.pid, session=bystander.pid, **fields)
+        for verb in (actions.stop, actions.kill):  # asking must not signal it either
+            verb(job_id)
+        assert wait_for_end(store, job_id, 12).reason == LOST
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_a_job_of_the_same_id_in_another_directory_is_not_a_leftover(
+    actions: Actions, store: JobStore, tmp_path: Path
+) -> None:
+    job_id = forge(store, actions, pid=1, pid_started=0, boot_id="another boot")
+    marks = {"JOB_ID": job_id, "JOB_FILES": str(tmp_path / "elsewhere" / f"{job_id}.files")}
+    with subprocess.Popen(["sleep", "1000"], env={**os.environ, **marks}) as bystander:
+        actions.wake()
+        assert wait_for_end(store, job_id, 12).reason == LOST
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_a_living_runner_whose_log_was_replaced_is_not_lost(actions: Actions, launch, data: Path) -> None:
+    store = actions.store
+    job = wait_for_status(store, launch("sleep 1; exit 6").id, "active")
+    os.unlink(store.paths.out(job.id))
+    actions.replace_dispatcher()
+    ended = wait_for_end(store, job.id)
+    assert (ended.status, ended.exit_code) == ("error", 6)
+
+
+def test_a_job_lost_while_nothing_ran_is_found_when_a_server_starts(
+    actions: Actions, store: JobStore, start_server
+) -> None:
+    job_id = forge(store, actions, pid=1, pid_started=0, boot_id="another boot")
+    start_server()
+    assert wait_for_end(store, job_id, 10).reason == LOST
+
+
+def test_a_look_from_the_command_line_finds_it_too(actions: Actions, store: JobStore, app_py) -> None:
+    job_id = forge(store, actions, pid=1, pid_started=0, boot_id="another boot")
+    app_py("list")
+    assert wait_for_end(store, job_id, 10).reason == LOST
+
+
+def test_a_job_that_somebody_else_runs_is_never_lost(actions: Actions, store: JobStore, launch) -> None:
+    job = actions.submit({"command": {"type": "exec", "cmd": "theirs"}})
+    actions.report(job.id, store.get(job.id).status.__class__.ACTIVE)
+    actions.replace_dispatcher()
+    wait_for_end(store, launch("true").id)
+    assert store.get(job.id).status == "active"
+
+
+def test_server_and_dispatcher_killed_while_ten_jobs_run(configure, start_server, data: Path) -> None:
+    actions = configure("slots = 10\n")
+    server = start_server()
+    line = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done; exit %d"
+    jobs = [
+        actions.submit({"command": {"type": "exec", "cmd": line % number}, "start": True}).id for number in range(12)
+    ]
+    for job_id in jobs[:10]:
+        wait_for_status(actions.store, job_id, "active")
+    server.kill()
+    kill_and_wait(dispatcher_of(data))
+    for number, job_id in enumerate(jobs):
+        ended = wait_for_end(actions.store, job_id)
+        assert (ended.exit_code, ended.attempt) == (number, 1)
+        assert Path(actions.store.paths.out(job_id)).read_text() == "1\n2\n3\n4\n5\n6\n7\n8\n"

@@ -1,0 +1,275 @@
+"""One attempt: the double fork, the lock, the command's surroundings, and every way it can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from running_jobs import files
+from running_jobs.actions import Actions
+from running_jobs.job import Job
+from running_jobs.processes import LOOK_AGAIN
+from running_jobs.store import JobStore
+
+from .conftest import dispatcher_of, is_gone, processes_of, wait_for, wait_for_end, wait_for_status
+
+FAMILY = "setsid sleep 1000 & (sleep 1000 &) ; exec sleep 1000"
+
+
+def out(store: JobStore, job: Job) -> str:
+    return Path(store.paths.out(job.id)).read_text()
+
+
+def family_of(data: Path, size: int = 3) -> list[psutil.Process]:
+    """Return a job's processes once there are so many that sleep."""
+    return wait_for(
+        lambda: found if len(found := [p for p in processes_of(data) if p.name() == "sleep"]) == size else None
+    )
+
+
+def test_the_runner_is_a_child_of_init_in_a_session_of_its_own(launch, store: JobStore, data: Path) -> None:
+    job = wait_for_status(store, launch("exec sleep 1000").id, "active")
+    runner, dispatcher = psutil.Process(job.pid), dispatcher_of(data)
+    assert dispatcher is not None
+    assert runner.ppid() != dispatcher.pid
+    assert runner.ppid() in {
+        1,
+        *(process.pid for process in psutil.Process().parents()),
+    }  # init, or a subreaper above us
+    sessions = {os.getsid(pid) for pid in (job.pid, dispatcher.pid, job.session, os.getpid())}
+    assert len(sessions) == 4
+    assert os.getsid(job.session) == job.session
+    assert [child for child in dispatcher.children() if child.status() == psutil.STATUS_ZOMBIE] == []
+    assert dispatcher.children() == []
+
+
+def test_the_runner_and_the_dispatcher_do_not_look_alike(launch, store: JobStore, data: Path) -> None:
+    job = wait_for_status(store, launch("exec sleep 1000").id, "active")
+    assert " ".join(psutil.Process(job.pid).cmdline()) == f"running-jobs: job {job.id}"
+    assert dispatcher_of(data).cmdline()[-1] == str(data)
+
+
+def test_the_runner_holds_only_its_lock_and_the_command_only_its_logs(launch, store: JobStore) -> None:
+    job = launch("ls -l /proc/self/fd | sed 's/.* \\([0-9]\\+\\) -> /\\1 /'; echo --; exec sleep 1000")
+    active = wait_for_status(store, job.id, "active")
+    wait_for(lambda: "--" in out(store, job))
+    command_holds = [line for line in out(store, job).split("--")[0].splitlines() if " /" in line]
+    assert [line for line in command_holds if "/proc/" not in line] == [
+        "0 /dev/null",
+        # `ls` writes into sed's pipe; only its err is the log itself
+        f"2 {store.paths.err(job.id)}",
+    ]
+    held = {os.readlink(f"/proc/{active.pid}/fd/{name}") for name in os.listdir(f"/proc/{active.pid}/fd")}
+    assert held == {"/dev/null", store.paths.out(job.id)}
+    left = {os.readlink(f"/proc/{active.session}/fd/{name}") for name in os.listdir(f"/proc/{active.session}/fd")}
+    assert left == {"/dev/null", store.paths.out(job.id), store.paths.err(job.id)}
+
+
+def test_a_job_is_locked_as_long_as_it_lives(launch, store: JobStore) -> None:
+    job = launch("exec sleep 1000")
+    active = wait_for_status(store, job.id, "active")
+    assert files.is_locked(store.paths.out(job.id))
+    os.kill(active.session, signal.SIGKILL)
+    wait_for_end(store, job.id)
+    wait_for(lambda: not files.is_locked(store.paths.out(job.id)))
+
+
+def test_the_command_sees_its_job_and_nothing_of_the_application(
+    launch, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_MINE", "x")
+    monkeypatch.setenv("JOBS_GRACE_SECONDS", "2")
+    monkeypatch.setenv("JOB_ID", "of-another")
+    monkeypatch.setenv("LC_TIME", "C")
+    job = wait_for_end(store, launch("env", env={"MINE": "a b", "PATH": os.environ["PATH"]}).id)
+    seen = dict(line.split("=", 1) for line in out(store, job).splitlines())
+    assert seen["JOB_ID"] == job.id
+    assert seen["JOB_ATTEMPT"] == "1"
+    assert seen["JOB_FILES"] == store.paths.results(job.id)
+    assert seen["PYTHONUNBUFFERED"] == "1"
+    assert seen["MINE"] == "a b"
+    assert seen["LC_TIME"] == "C"
+    assert not [name for name in seen if name.startswith("JOBS_") or name == "SECRET_OF_MINE"]
+
+
+def test_variables_that_the_settings_name_are_passed_on(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    actions = configure('pass_env = ["CUDA_VISIBLE_DEVICES"]\n')
+    job = actions.submit({"command": {"type": "exec", "cmd": "echo $CUDA_VISIBLE_DEVICES"}, "start": True})
+    assert out(actions.store, wait_for_end(actions.store, job.id)) == "1\n"
+
+
+def test_the_command_starts_with_default_signals_umask_and_stdin(launch, store: JobStore, tmp_path: Path) -> None:
+    job = launch("grep -E 'Sig(Blk|Ign)' /proc/self/status; umask; wc -c; pwd; touch made", cwd=str(tmp_path))
+    wait_for_end(store, job.id)
+    lines = out(store, job).split()
+    reserved_by_the_c_library = 0x180000000  # 32 and 33: no program can set them, some set them all the same
+    assert int(lines[1], 16) == 0
+    assert int(lines[3], 16) & ~reserved_by_the_c_library == 0
+    assert lines[4:] == ["0022", "0", str(tmp_path)]
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o644
+
+
+def test_exit_code_times_and_usage_are_recorded(launch, store: JobStore) -> None:
+    job = wait_for_end(store, launch("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exit 7").id)
+    assert (job.status, job.exit_code, job.signal, job.reason) == ("error", 7, None, "exit code 7")
+    assert job.usage["cpu_s"] > 0.02
+    assert job.usage["max_rss_bytes"] > 500_000
+    assert job.created_at <= job.queued_at <= job.started_at <= job.ended_at
+    assert job.attempt == len(job.attempts) == 1
+    assert job.attempts[0]["exit_code"] == 7
+    assert job.attempts[0]["ended_at"] == job.ended_at
+
+
+def test_a_signal_leaves_no_exit_code(launch, store: JobStore) -> None:
+    job = wait_for_end(store, launch("kill -SEGV $$").id)
+    assert (job.status, job.exit_code, job.signal, job.reason) == ("error", None, 11, "killed by SIGSEGV")
+    assert wait_for_end(store, launch("kill -KILL $$").id).reason == "killed by SIGKILL (out of memory?)"
+
+
+def test_out_and_err_are_kept_apart_and_private(launch, store: JobStore) -> None:
+    job = wait_for_end(store, launch("echo one; echo two >&2; printf '\\377raw'").id)
+    assert Path(store.paths.out(job.id)).read_bytes() == b"one\n\xffraw"
+    assert Path(store.paths.err(job.id)).read_text() == "two\n"
+    for path in (store.paths.out(job.id), store.paths.err(job.id), store.paths.json(job.id)):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("verb", ["stop", "kill", "timeout"])
+def test_every_process_is_gone_at_the_end(actions: Actions, launch, data: Path, verb: str) -> None:
+    job = launch(FAMILY, timeout=0.7 if verb == "timeout" else 0)
+    family = family_of(data)
+    if verb != "timeout":
+        getattr(actions, verb)(job.id, "alice")
+    ended = wait_for_end(actions.store, job.id)
+    assert all(is_gone(process) for process in family)
+    assert {
+        "stop": ("stop", "stopped by alice (killed by SIGTERM)"),
+        "kill": ("stop", "killed by alice (killed by SIGKILL)"),
+        "timeout": ("error", "timed out after 0.7 s"),
+    }[verb] == (ended.status, ended.reason)
+
+
+def test_kill_reaches_a_grandchild_that_daemonised_with_a_cleared_environment(actions: Actions, launch) -> None:
+    job = launch("env -i setsid setsid sh -c 'echo $$; exec sleep 1000' & wait; exec sleep 1000")
+    wait_for(lambda: out(actions.store, job).strip())
+    daemon = psutil.Process(int(out(actions.store, job)))
+    actions.kill(job.id)
+    wait_for_end(actions.store, job.id)
+    assert is_gone(daemon)
+
+
+def test_a_job_that_ignores_sigterm_is_gone_after_the_grace(actions: Actions, launch) -> None:
+    job = launch("trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    wait_for(lambda: "ready" in out(actions.store, job))
+    before = time.monotonic()
+    actions.stop(job.id)
+    ended = wait_for_end(actions.store, job.id)
+    assert ended.status == "stop"
+    assert ended.signal == signal.SIGKILL
+    assert time.monotonic() - before > 0.9  # the grace is one second here
+
+
+def test_a_command_that_still_exits_0_after_stop_is_done(actions: Actions, launch) -> None:
+    job = launch("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
+    wait_for(lambda: "ready" in out(actions.store, job))
+    actions.stop(job.id, "alice")
+    ended = wait_for_end(actions.store, job.id)
+    assert (ended.status, ended.reason) == ("done", "exit code 0 after it was asked to stop by alice")
+    assert out(actions.store, job) == "ready\nsaved\n"
+
+
+def test_twenty_stops_send_one_sigterm_and_a_kill_ends_the_grace(actions: Actions, launch, configure) -> None:
+    actions = configure("grace_seconds = 60\n")
+    actions.replace_dispatcher()
+    job = actions.submit(
+        {
+            "command": {"type": "exec", "cmd": "trap 'echo term' TERM; echo ready; while :; do sleep 0.05; done"},
+            "start": True,
+        }
+    )
+    wait_for(lambda: "ready" in out(actions.store, job))
+    for _ in range(20):
+        actions.stop(job.id)
+    wait_for(lambda: "term" in out(actions.store, job))
+    actions.kill(job.id)
+    assert wait_for_end(actions.store, job.id).reason == "killed (killed by SIGKILL)"
+    assert out(actions.store, job) == "ready\nterm\n"
+
+
+def test_a_stopped_process_sees_sigterm_too(actions: Actions, launch) -> None:
+    job = launch("trap 'exit 0' TERM; echo ready; kill -STOP $$; while :; do sleep 0.05; done")
+    active = wait_for_status(actions.store, job.id, "active")
+    wait_for(lambda: psutil.Process(active.session).status() == "stopped")
+    actions.stop(job.id)
+    assert wait_for_end(actions.store, job.id).status == "done"
+
+
+def test_background_children_of_a_command_that_ended_are_left_and_named(launch, store: JobStore, data: Path) -> None:
+    job = wait_for_end(store, launch("sleep 1000 & exit 0").id)
+    (left,) = processes_of(data)
+    assert job.status == "done"
+    assert job.reason == f"exit code 0; left running in the background: sleep (pid {left.pid})"
+
+
+def test_a_stop_that_comes_while_children_are_left_ends_them(actions: Actions, launch, data: Path) -> None:
+    job = launch("trap 'exit 5' TERM; (trap '' TERM; exec sleep 1000) & echo ready; wait")
+    wait_for(lambda: "ready" in out(actions.store, job))
+    actions.stop(job.id)
+    assert wait_for_end(actions.store, job.id).exit_code == 5
+    assert processes_of(data) == []
+
+
+def test_a_signal_to_a_runner_says_nothing_but_look(launch, store: JobStore) -> None:
+    job = wait_for_status(store, launch("sleep 0.5; echo whole").id, "active")
+    for signum in (LOOK_AGAIN, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        os.kill(job.pid, signum)
+    assert wait_for_end(store, job.id).status == "done"
+    assert out(store, job) == "whole\n"
+
+
+@pytest.mark.parametrize("what", ["cwd", "shell"])
+def test_a_command_that_cannot_start_says_why(configure, tmp_path: Path, what: str) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text("#!/no/such/interpreter\n")
+    shell.chmod(0o755)
+    actions = configure(f'shell = "{shell}"\n' if what == "shell" else "")
+    place = tmp_path / "place"
+    place.mkdir()
+    job = actions.submit({"command": {"type": "exec", "cmd": "true"}, "cwd": str(place)})
+    place.rmdir() if what == "cwd" else None
+    actions.start(job.id)
+    ended = wait_for_end(actions.store, job.id)
+    assert ended.status == "error"
+    assert ended.exit_code is None
+    assert ended.reason == f"could not start: {place if what == 'cwd' else shell}: No such file or directory"
+
+
+def test_the_results_folder_is_there_before_and_gone_if_empty(launch, store: JobStore) -> None:
+    kept = wait_for_end(store, launch('echo x > "$JOB_FILES/result"').id)
+    empty = wait_for_end(store, launch('test -d "$JOB_FILES"').id)
+    assert empty.exit_code == 0
+    assert not os.path.exists(store.paths.results(empty.id))
+    assert os.listdir(store.paths.results(kept.id)) == ["result"]
+    assert stat.S_IMODE(os.stat(store.paths.results(kept.id)).st_mode) == 0o700
+
+
+def test_nice_belongs_to_the_command_alone(launch, store: JobStore) -> None:
+    job = wait_for_status(store, launch("exec sleep 1000", nice=7).id, "active")
+    wait_for(lambda: psutil.Process(job.session).nice() == 7)
+    assert psutil.Process(job.pid).nice() == 0
+
+
+def test_a_runner_that_finds_its_job_claimed_leaves_it_alone(actions: Actions, launch, store: JobStore) -> None:
+    job = launch("echo once; sleep 0.3")
+    wait_for_status(store, job.id, "active")
+    actions.replace_dispatcher()
+    ended = wait_for_end(store, job.id)
+    assert ended.attempt == 1
+    assert out(store, job) == "once\n"
