@@ -68,14 +68,14 @@ def launch_jobs(actions: Actions) -> Job:
     wait_for_end(store, launch(CHECK, "check last night's backup").id)
     wait_for_end(store, launch("seq 1 20000 | sort -R | head -3", "draw three winners").id)
     if shutil.which("povray"):
-        wait_for_end(store, launch("FRAMES=4 WIDTH=160 HEIGHT=120 sh render.sh", "render the ring of beads").id, 60)
+        wait_for_end(store, launch("FRAMES=3 WIDTH=160 HEIGHT=120 sh render.sh", "render the ring of beads").id, 60)
     launch("rsync -a --stats results/ archive:/srv/results/", "copy results to the archive", start=False)
     sleeping = launch("while :; do date; sleep 1; done", "watch the oven")
     wait_for_status(store, sleeping.id, "active")
     if not importlib.util.find_spec("sklearn") or not importlib.util.find_spec("matplotlib"):
         return sleeping
     training = launch("python train.py --epochs 400 --pause 0.1", "train the digits, 400 epochs")
-    wait_for(lambda: "epoch 17: " in Path(store.paths.out(training.id)).read_text(), "the 17th epoch", 60)
+    wait_for(lambda: "epoch 8: " in Path(store.paths.out(training.id)).read_text(), "the eighth epoch", 60)
     return training
 
 
