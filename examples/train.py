@@ -30,7 +30,7 @@ BAR = 24
 
 
 def main() -> None:
-    """Train, and write down how it went after every epoch, so that a stop loses nothing."""
+    """Train, and write down how it went as it goes, so that a stop loses nothing."""
     parser = argparse.ArgumentParser(description="Train a classifier on handwritten digits.")
     parser.add_argument("--epochs", type=int, default=20, help="how often all examples are seen (20)")
     parser.add_argument("--pause", type=float, default=0, help="seconds to rest after an epoch, for a longer job (0)")
@@ -49,8 +49,9 @@ def main() -> None:
         history.append({"epoch": epoch, **train_one_epoch(model, parts, shuffle, f"epoch {epoch}/{options.epochs}")})
         print(f"epoch {epoch}: loss {history[-1]['loss']:.4f}, accuracy {history[-1]['accuracy']:.4f}")
         write_metrics(folder / "metrics.csv", history)
+        if epoch % 5 == 0 or epoch == options.epochs:
+            draw_curve(folder / "curve.png", history)
         time.sleep(options.pause)
-    draw_curve(folder / "curve.png", history)
     print(f"final accuracy {history[-1]['accuracy']:.4f}")
 
 
@@ -90,7 +91,7 @@ def write_metrics(path: Path, history: list[dict[str, float]]) -> None:
 
 
 def draw_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """Draw accuracy and loss over the epochs."""
+    """Draw accuracy and loss over the epochs so far."""
     epochs = [row["epoch"] for row in history]
     figure, left = plt.subplots(figsize=(6.4, 4.2), dpi=100, layout="constrained")
     right = left.twinx()
@@ -101,7 +102,9 @@ def draw_curve(path: Path, history: list[dict[str, float]]) -> None:
     left.grid(alpha=0.25)
     right.set(ylabel="loss", ylim=(0, None))
     left.legend(handles=[accuracy, loss], loc="center right")
-    figure.savefig(path)
+    figure.savefig(f"{path}.part", format="png")
+    plt.close(figure)
+    Path(f"{path}.part").replace(path)  # whoever looks meanwhile sees a whole picture
 
 
 if __name__ == "__main__":

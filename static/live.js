@@ -17,22 +17,55 @@ export function keepLive(lostNotice) {
       return false;
     }
     lostNotice.hidden = true;
-    return replaceChanged(new DOMParser().parseFromString(text, "text/html"));
+    return update(new DOMParser().parseFromString(text, "text/html"));
   }, { latest: 5000 });
 }
 
-function replaceChanged(fresh) {
+function update(fresh) {
   let changed = false;
   for (const part of document.querySelectorAll("[data-live]")) {
     const now = fresh.getElementById(part.id);
-    if (!now || now.outerHTML === part.outerHTML) continue;
-    const focused = part.contains(document.activeElement) ? place(part, document.activeElement) : -1;
-    part.replaceWith(document.adoptNode(now));
-    if (focused >= 0) focusable(now)[focused]?.focus();
+    if (!now || now.isEqualNode(part)) continue;
+    const hadFocus = part.contains(document.activeElement);
+    become(part, now);
+    if (hadFocus && !part.contains(document.activeElement)) part.focus({ preventScroll: true });
     changed = true;
   }
   return changed;
 }
 
-const focusable = (part) => [...part.querySelectorAll("a, button, input, select, textarea")];
-const place = (part, element) => focusable(part).indexOf(element);
+// Changes only what differs: a button that stays is not exchanged between press and release, a picture not loaded
+// again. What has a data-key only ever becomes what has the same: Stop never turns into another button in place.
+function become(old, now) {
+  if (old.isEqualNode(now)) return;
+  if (old.nodeName !== now.nodeName || old.nodeType !== Node.ELEMENT_NODE) return old.replaceWith(now);
+  for (const { name } of [...old.attributes]) if (!now.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const wanted = new Set([...now.children].map(key));
+  const held = new Map();
+  for (const child of [...old.children]) {
+    if (!key(child)) continue;
+    if (wanted.has(key(child))) held.set(key(child), child);
+    else child.remove();
+  }
+  let place = old.firstChild;
+  for (const child of [...now.childNodes]) {
+    const same = key(child) ? held.get(key(child)) : place && !key(place) ? place : null;
+    if (!same) {
+      old.insertBefore(child, place);
+    } else if (same === place) {
+      place = place.nextSibling;
+      become(same, child);
+    } else {
+      old.insertBefore(same, place);
+      become(same, child);
+    }
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
+}
+
+const key = (node) => node.dataset?.key ?? "";

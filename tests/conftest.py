@@ -345,23 +345,50 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         chrome.quit()
 
 
-@pytest.fixture
-def plain_browser(tmp_path: Path) -> Iterator[Any]:
-    """Give a headless Chromium that runs no scripts."""
-    require("chromium", "chromedriver")
+@contextlib.contextmanager
+def chromium(profile: Path, prefs: dict[str, int]) -> Iterator[Any]:
+    """Run a headless Chromium with a profile and preferences of its own."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for option in (*BROWSER_OPTIONS.split(), f"--user-data-dir={tmp_path / 'plain-profile'}"):
+    for option in (*BROWSER_OPTIONS.split(), f"--user-data-dir={profile}"):
         options.add_argument(option)
-    options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    options.add_experimental_option("prefs", prefs)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
+        chrome.set_window_size(1440, 900)
         yield chrome
     finally:
         chrome.quit()
+
+
+@pytest.fixture(scope="session")
+def one_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Start one browser for all tests that need none of their own: a start takes as long as such a test."""
+    require("chromium", "chromedriver")
+    with chromium(tmp_path_factory.mktemp("profile"), {}) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def tab(one_chromium: Any) -> Iterator[Any]:
+    """Give the shared browser; fail the test if its console shows an error at the end."""
+    yield one_chromium
+    one_chromium.get("about:blank")
+    one_chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    complaints = [entry["message"] for entry in one_chromium.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not complaints, complaints
+
+
+@pytest.fixture
+def plain_browser(tmp_path: Path) -> Iterator[Any]:
+    """Give a headless Chromium that runs no scripts."""
+    require("chromium", "chromedriver")
+    with chromium(tmp_path / "plain-profile", {"profile.managed_default_content_settings.javascript": 2}) as chrome:
+        yield chrome
 
 
 class Nginx:

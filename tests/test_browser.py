@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import shlex
+import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,44 @@ from selenium.webdriver.common.keys import Keys
 
 from running_jobs.store import JobStore
 
-from .conftest import Server, wait_for, wait_for_end, wait_for_status
+from .conftest import PROJECT, Server, require, wait_for, wait_for_end, wait_for_status
 from .page import Page
+
+DRAW = r"""
+import struct, sys, zlib
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+width = int(sys.argv[1])
+header = struct.pack(">IIBBBBB", width, 1, 8, 0, 0, 0, 0)
+pixels = zlib.compress(bytes(width + 1))
+picture = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+open(sys.argv[2], "wb").write(b"\x89PNG\r\n\x1a\n" + picture)
+"""
+
+
+class Gate:
+    """Holds a command up where its shell line says `wait`, first, second and so on, until it is opened so often."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waits = self._opened = 0
+
+    @property
+    def wait(self) -> str:
+        """What the shell line says."""
+        self._waits += 1
+        return f"until [ -e {self._folder}/gate-{self._waits} ]; do sleep 0.02; done"
+
+    def open(self) -> None:
+        """Let the command go on to where it waits next."""
+        self._opened += 1
+        (self._folder / f"gate-{self._opened}").touch()
 
 
 @pytest.fixture
-def page(server: Server, browser: Any) -> Page:
+def page(server: Server, tab: Any) -> Page:
     """Give the page in a browser that runs scripts."""
-    return Page(browser, server.url).open()
+    return Page(tab, server.url).open()
 
 
 def test_a_command_is_launched_with_all_that_the_form_offers(page: Page, store: JobStore, tmp_path: Path) -> None:
@@ -40,23 +73,26 @@ def test_a_command_is_launched_with_all_that_the_form_offers(page: Page, store: 
 
 
 def test_log_state_and_counts_change_without_a_reload(page: Page, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    page.launch(f"echo first; read line < {gate}; echo second $line; read line < {gate}", name="step by step")
+    gate = Gate(tmp_path)
+    page.launch(f"echo first; {gate.wait}; echo second a; {gate.wait}", name="step by step")
     page.run("window.sameDocument = true")
     page.wait_status("active")
     page.wait_text("#log", "first")
     assert "1 active" in page.text("#strip").replace("\n", " ")
-    stop = page.run("return window.stopButton = document.querySelector('.verbs button')")
-    gate.write_text("a\n")
+    page.run("window.stopButton = document.querySelector('.verbs button')")
+    duration = page.text(".summary")
+    page.wait_text(".summary", lambda text: text != duration)
+    assert page.run("return window.stopButton.isConnected"), "it can be pressed while the rest changes"
+    gate.open()
     page.wait_text("#log", "second a")
     assert page.text("[data-follow-state]") == "following"
-    gate.write_text("b\n")
+    gate.open()
     page.wait_status("done")
     page.wait_text("#strip .counts", lambda text: "1 done" in text and "0 active" in text)
     page.wait_text("#jobs tbody td:first-child", "done")
     page.wait_text("[data-follow-state]", lambda text: text == "")
-    assert stop and page.run("return window.sameDocument") is True
+    assert page.run("return window.sameDocument") is True
+    assert not page.run("return window.stopButton.isConnected"), "it does not become another button"
 
 
 def test_a_job_launched_elsewhere_shows_up_by_itself(page: Page, launch: Any) -> None:
@@ -65,6 +101,10 @@ def test_a_job_launched_elsewhere_shows_up_by_itself(page: Page, launch: Any) ->
     launch("true", name="from elsewhere")
     page.wait_text("#jobs", "from elsewhere")
     page.wait_text(".counts", "1 done")
+    page.run("document.querySelector('#jobs tbody a').focus()")
+    launch("true", name="and another")
+    wait_for(lambda: page.titles == ["and another", "from elsewhere"], "the newer above the older")
+    assert page.browser.switch_to.active_element.text == "from elsewhere", "the focus stays where it was"
     assert page.run("return window.sameDocument") is True
 
 
@@ -184,6 +224,16 @@ def test_the_list_is_searched_and_filtered(page: Page, launch: Any, store: JobSt
     assert len(page.titles) == 3
 
 
+def test_a_picture_that_is_drawn_anew_is_loaded_anew(page: Page, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    draw = shlex.join([sys.executable, "-c", DRAW])
+    page.launch(f'{draw} 3 "$JOB_FILES/a curve.png"; {gate.wait}; {draw} 5 "$JOB_FILES/a curve.png"')
+    widths = "return [...document.querySelectorAll('.pictures img')].map((picture) => picture.naturalWidth)"
+    wait_for(lambda: page.run(widths) == [3], "the first picture")
+    gate.open()
+    wait_for(lambda: page.run(widths) == [5], "the second picture")
+
+
 def test_markup_in_names_commands_and_logs_does_nothing(page: Page, store: JobStore) -> None:
     markup = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
     job_id = page.launch(f"cat <<'END'\n{markup}\nEND\nsleep 1.2; cat <<'END'\n&amp;</pre>{markup}\nEND", name=markup)
@@ -222,18 +272,16 @@ def test_of_a_long_log_only_the_end_is_in_the_page_at_first(page: Page, launch: 
 
 
 def test_a_progress_bar_is_one_line_that_changes(page: Page, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    bar = "printf 'start\\n1/4\\r2/4\\r'; read line < {0}; printf '3/4'; read line < {0}; printf '\\r4/4\\r\\nend\\n'"
-    page.launch(bar.format(gate))
+    gate = Gate(tmp_path)
+    page.launch(rf"printf 'start\n1/4\r2/4\r'; {gate.wait}; printf '3/4'; {gate.wait}; printf '\r4/4\r\nend\n'")
     page.wait_text("#log", "2/4")
     assert page.content("#log") == "start\n2/4\r"
     page.browser.refresh()
     assert page.content("#log") == "start\n2/4\r"
-    gate.write_text("\n")
+    gate.open()
     page.wait_text("#log", "3/4")
     assert page.content("#log") == "start\n3/4"
-    gate.write_text("\n")
+    gate.open()
     page.wait_text("#log", "end")
     assert page.content("#log") == "start\n4/4\nend\n"
     page.browser.refresh()
@@ -241,16 +289,15 @@ def test_a_progress_bar_is_one_line_that_changes(page: Page, tmp_path: Path) -> 
 
 
 def test_a_reader_who_scrolled_up_is_left_there(page: Page, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    page.launch(f"seq 1 500; read line < {gate}; echo the end; read line < {gate}")
+    gate = Gate(tmp_path)
+    page.launch(f"seq 1 500; {gate.wait}; echo the end; {gate.wait}")
     page.wait_text("#log", "500")
     page.run("document.querySelector('#log').scrollTop = 0")
-    gate.write_text("\n")
+    gate.open()
     wait_for(lambda: "the end" in page.content("#log"), "what came since")
     assert page.run("return document.querySelector('#log').scrollTop") == 0
     page.run("const log = document.querySelector('#log'); log.scrollTop = log.scrollHeight")
-    gate.write_text("\n")
+    gate.open()
     page.wait_status("done")
 
 
@@ -281,9 +328,9 @@ def test_the_page_is_used_by_the_keyboard_alone(page: Page) -> None:
     page.wait_status("done")
 
 
-def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, browser: Any) -> None:
+def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, tab: Any) -> None:
     server = start_server()
-    page = Page(browser, server.url).open()
+    page = Page(tab, server.url).open()
     page.run("window.sameDocument = true")
     server.kill()
     page.wait_text("[data-lost]", "connection is lost")
@@ -295,15 +342,14 @@ def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, browse
 
 def test_everything_works_without_scripts(server: Server, plain_browser: Any, store: JobStore, tmp_path: Path) -> None:
     page = Page(plain_browser, server.url).open()
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    job_id = page.launch(f"echo started; read line < {gate}; echo and on; sleep 60", name="no scripts", timeout="50")
+    gate = Gate(tmp_path)
+    job_id = page.launch(f"echo started; {gate.wait}; echo and on; sleep 60", name="no scripts", timeout="50")
     assert page.message == "The job was launched."
     wait_for_status(store, job_id, "active")
     wait_for(lambda: "started" in Path(store.paths.out(job_id)).read_text(), "its first line")
     page.browser.refresh()
     assert (page.status, page.text("#log")) == ("active", "started")
-    gate.write_text("\n")
+    gate.open()
     wait_for(lambda: "and on" in Path(store.paths.out(job_id)).read_text(), "its next line")
     assert page.text("#log") == "started", "the page ran a script"
     page.browser.refresh()
@@ -326,3 +372,29 @@ def test_everything_works_without_scripts(server: Server, plain_browser: Any, st
     page.submit()
     assert "/does/not/exist" in page.message
     assert page.value("#cmd") == "echo kept"
+
+
+def test_the_newest_line_is_in_sight_beside_the_list(page: Page, launch: Any, store: JobStore) -> None:
+    job = wait_for_end(store, launch("seq 1 500").id)
+    for tab in ("log", "details"):
+        page.open(f"/?job={job.id}&tab={tab}")
+        assert page.run("return document.querySelector('.job').getBoundingClientRect().bottom <= window.innerHeight")
+
+
+def test_an_inline_script_would_not_run(page: Page) -> None:
+    page.run(
+        "const inline = document.createElement('script'); inline.text = 'window.ran = 1';document.body.append(inline)"
+    )
+    assert page.run("return window.ran") is None
+    assert all("Content Security Policy" in complaint for complaint in page.complaints())
+
+
+def test_a_picture_of_the_page_is_taken(tmp_path: Path) -> None:
+    require("chromium", "chromedriver")
+    picture = tmp_path / "page.png"
+    command = [sys.executable, "-m", "tests.take_screenshot", str(picture)]
+    subprocess.run(command, check=True, cwd=PROJECT, timeout=100)
+    content = picture.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert struct.unpack(">I", content[16:20]) == (1280,)
+    assert len(content) < 200_000

@@ -25,9 +25,9 @@ EXAMPLES = PROJECT / "examples"
 
 
 @pytest.fixture
-def page(nginx: Nginx, browser: Any) -> Page:
+def page(nginx: Nginx, tab: Any) -> Page:
     """Give the page in a browser, below /jobs-ui/."""
-    return Page(browser, f"{nginx.prefixed.url}/jobs-ui").open()
+    return Page(tab, f"{nginx.prefixed.url}/jobs-ui").open()
 
 
 @pytest.fixture

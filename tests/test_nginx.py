@@ -154,8 +154,8 @@ def test_a_log_is_sent_whole_in_ranges_and_as_it_grows(
     assert (answer.text, answer.headers["X-Next-Offset"]) == ("end\n", str(len(whole.body)))
 
 
-def test_a_growing_log_comes_through_while_the_job_runs(nginx: Nginx, browser: Any, launch: Callable[..., Any]) -> None:
-    page = Page(browser, f"{nginx.prefixed.url}/jobs-ui").open("/")
+def test_a_growing_log_comes_through_while_the_job_runs(nginx: Nginx, tab: Any, launch: Callable[..., Any]) -> None:
+    page = Page(tab, f"{nginx.prefixed.url}/jobs-ui").open("/")
     page.open("").launch("echo one; sleep 1.2; echo two; sleep 60", name="through nginx")
     assert page.browser.current_url.startswith(f"{page.url}/?")
     page.run("window.sameDocument = true")

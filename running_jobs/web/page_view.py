@@ -50,7 +50,7 @@ def job_view(store: JobStore, job_id: str, tab: str | None, now: float) -> dict[
         verbs=_verbs(job),
         usage=_usage(job),
         results=[{**result, "size": wording.size(result["size"])} for result in results],
-        pictures=[result["name"] for result in results if is_picture(result["name"])][-12:],
+        pictures=[result for result in results if is_picture(result["name"])][-6:],
         facts=_facts(job),
     )
     if shown_tab in ("log", "err"):

@@ -47,6 +47,7 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
             connection_limit=CONNECTIONS,
             max_request_body_size=MAX_RECEIVED_BYTES,
             clear_untrusted_proxy_headers=False,  # ProxyFix decides whom to believe
+            asyncore_use_poll=True,  # select() takes no descriptor above 1023; a slow download holds two
             ident=None,
         )
     except OSError as error:
