@@ -50,11 +50,13 @@ class Dispatcher:
         self.runners: dict[str, int] = {}  # job -> pidfd, or -1 where only the lock tells
         self.jobs_by_pidfd: dict[int, str] = {}
         self.retry_at: dict[str, float] = {}  # jobs whose runner could not claim them
-        self.known: set[str] = set()
+        self.failures: dict[str, int] = {}  # how often each of these could not be launched
+        self.at_rest: set[str] = set()  # open jobs with nothing to do for: idle, run elsewhere, unreadable
         self.poller = select.poll()
         self.fifo = -1
         self.follower = Follower(store.paths.journal)
         self.idle_since = time.monotonic()
+        self.look_around_at = self.idle_since + LOOK_EVERY_S
 
     def run(self) -> None:
         """Start jobs until there has been nothing to do for a while."""
@@ -65,6 +67,9 @@ class Dispatcher:
             if not files.names_file(self.store.paths.dispatcher_lock, self.lock):
                 return  # the folder was removed or replaced: whoever needs us starts another
             self.look_at_changed()
+            if now >= self.look_around_at:
+                self.look_around()
+                self.look_around_at = now + LOOK_EVERY_S
             self.launch_those_whose_turn_it_is(now)
             if self.line or self.runners:
                 self.idle_since = now
@@ -91,6 +96,14 @@ class Dispatcher:
         for job_id in self.store.open_ids():
             self.look_at(job_id)
 
+    def look_around(self) -> None:
+        """Find what no poke, pidfd or journal told: runners known by their locks alone, jobs laid there by hand."""
+        for job_id in [job_id for job_id, pidfd in self.runners.items() if pidfd < 0]:
+            self.runner_ended(job_id)
+        for job_id in self.store.open_ids():
+            if not (job_id in self.line or job_id in self.runners or job_id in self.retry_at or job_id in self.at_rest):
+                self.look_at(job_id)
+
     def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
         changed = self.follower.changed()
@@ -112,11 +125,12 @@ class Dispatcher:
             return
         except UnreadableJob as error:
             self.line.remove(job_id)
-            if job_id not in self.known:
-                self.known.add(job_id)
+            if job_id not in self.at_rest:
+                self.at_rest.add(job_id)
                 self.store.note_error(str(error))
             return
         if job.status is QUEUED and job_id not in self.runners and job_id not in self.retry_at:
+            self.at_rest.discard(job_id)
             self.line.put(job_id, job.priority)
             return
         self.line.remove(job_id)
@@ -124,15 +138,18 @@ class Dispatcher:
             self.adopt(job)
         elif job.is_final:
             self.forget(job_id)
+        elif job_id not in self.runners and job_id not in self.retry_at:
+            self.at_rest.add(job_id)
 
     def forget(self, job_id: str) -> None:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
         self.line.remove(job_id)
         self.retry_at.pop(job_id, None)
-        self.known.discard(job_id)
+        self.failures.pop(job_id, None)
+        self.at_rest.discard(job_id)
         if os.path.lexists(self.store.paths.marker(job_id)):
             with contextlib.suppress(JobsError):
-                self.store.forget_open(job_id)
+                self.store.tidy(job_id)
 
     def adopt(self, job: Job) -> None:
         """Watch a job that somebody else started, or declare it lost."""
@@ -163,7 +180,7 @@ class Dispatcher:
                 runner = self.executor.launch(chosen)
             except OSError as error:  # no processes, no descriptors: others will end
                 self.store.note_error(f"{chosen} could not be launched, trying again: {error}")
-                self.retry_at[chosen] = now + RETRY_LAUNCH_S
+                self.retry_later(chosen)
                 return
             self.watch(chosen, runner.pidfd)
 
@@ -179,7 +196,12 @@ class Dispatcher:
             if job.status is ACTIVE:
                 self.adopt(job)
             elif job.status is QUEUED:  # it could not be claimed: a full disk, a lock; told by the runner
-                self.retry_at[job_id] = time.monotonic() + RETRY_LAUNCH_S
+                self.retry_later(job_id)
+
+    def retry_later(self, job_id: str) -> None:
+        """Put a job off that could not be launched or claimed, ever longer, at most as long as we sleep."""
+        failed = self.failures[job_id] = self.failures.get(job_id, 0) + 1
+        self.retry_at[job_id] = time.monotonic() + min(RETRY_LAUNCH_S * 2 ** min(failed - 1, 10), LOOK_EVERY_S)
 
     def settle(self, job_id: str) -> bool:
         """Declare a job without a living runner lost. Return True if that cannot be said for certain now."""
@@ -193,8 +215,8 @@ class Dispatcher:
 
     def wait(self) -> None:
         """Block until a poke, a runner's end, or the next look."""
-        wait_s = LOOK_EVERY_S
         now = time.monotonic()
+        wait_s = max(0.0, self.look_around_at - now)
         if self.retry_at:
             wait_s = min(wait_s, max(0.0, min(self.retry_at.values()) - now))
         if not self.line and not self.runners:
@@ -207,9 +229,6 @@ class Dispatcher:
                         pass
             elif descriptor in self.jobs_by_pidfd:
                 self.runner_ended(self.jobs_by_pidfd[descriptor])
-        if not events:
-            for job_id in [job_id for job_id, pidfd in self.runners.items() if pidfd < 0]:
-                self.runner_ended(job_id)
 
     # --- leaving
 

@@ -19,6 +19,7 @@ from running_jobs.errors import LockTimeout
 PRIVATE = 0o600
 LOCK_WAIT_S = 10.0
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
+_NOT_THERE = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG, errno.EACCES}
 
 
 def open_private(path: str, flags: int) -> int:
@@ -209,19 +210,20 @@ def open_beneath(root: str, relative: str) -> int:
     parts = relative.split("/")
     if not relative or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise FileNotFoundError(errno.ENOENT, "No such file", relative)
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | _SAFE)
     try:
-        for part in parts[:-1]:
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=folder)
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | _SAFE)
+        try:
+            for part in parts[:-1]:
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NONBLOCK | _SAFE, dir_fd=folder)
+        finally:
             os.close(folder)
-            folder = inner
-        descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NONBLOCK | _SAFE, dir_fd=folder)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG, errno.ENOENT):
+        if error.errno in _NOT_THERE:
             raise FileNotFoundError(errno.ENOENT, "No such file", relative) from None
         raise
-    finally:
-        os.close(folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "No such file", relative)

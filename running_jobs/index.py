@@ -11,7 +11,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from running_jobs.errors import NoSuchJob, UnreadableJob
-from running_jobs.job import Job, JobStatus, is_job_id
+from running_jobs.job import FINAL, Job, JobStatus, is_job_id
 from running_jobs.journal import Follower
 from running_jobs.store import JobStore
 
@@ -109,6 +109,12 @@ class JobIndex:
         with self._lock:
             self._refresh()
             return {status.value: self._counts[status] for status in JobStatus}
+
+    def open_ids(self) -> list[str]:
+        """Return the ids of the jobs that are not final."""
+        with self._lock:
+            self._refresh()
+            return [row.id for row in self._rows.values() if row.status not in FINAL]
 
     def problems(self) -> dict[str, str]:
         """Return what is wrong with the files that are no jobs although their names say so."""

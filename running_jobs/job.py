@@ -183,6 +183,8 @@ class Job:
         for name, types in _TYPES.items():
             if not isinstance(getattr(job, name), types):
                 raise UnreadableJob(job_id, f"{name} has a wrong type")
+        if not all(isinstance(attempt, dict) for attempt in job.attempts):
+            raise UnreadableJob(job_id, "attempts has a wrong type")
         if job.id != job_id:
             raise UnreadableJob(job_id, f"it holds the job {job.id}")
         return job

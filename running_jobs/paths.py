@@ -36,6 +36,14 @@ class JobPaths:
         """Return the path of a job's response."""
         return f"{self.data}/{job_id}.response"
 
+    def stats(self, job_id: str) -> str:
+        """Return the path of a job's samples."""
+        return f"{self.data}/{job_id}.stats"
+
+    def unfinished(self, job_id: str) -> str:
+        """Return the path of a job's record while it is being written."""
+        return f"{self.data}/.{job_id}.json.new"
+
     def results(self, job_id: str) -> str:
         """Return the path of the folder that the command knows as JOB_FILES."""
         return f"{self.data}/{job_id}.files"

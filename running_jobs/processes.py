@@ -70,7 +70,10 @@ def look_at(pid: int) -> Process | None:
     head, _, tail = stat.rpartition(b")")  # the name may hold anything, parentheses and spaces too
     fields = tail.split()
     name = head.partition(b"(")[2].decode(errors="replace")
-    return Process(pid, int(fields[19]), int(fields[1]), int(fields[3]), fields[0].decode(), name)
+    state = fields[0].decode()
+    if state == "Z" and int(fields[17]) > 1:  # only its first thread ended: the others live
+        state = "S"
+    return Process(pid, int(fields[19]), int(fields[1]), int(fields[3]), state, name)
 
 
 def is_alive(pid: int | None, started: int | None, boot: str | None) -> bool:

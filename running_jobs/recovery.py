@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from running_jobs import files
+from running_jobs.ending import end_fields
 from running_jobs.job import ACTIVE, ERROR, Job, to_iso
 from running_jobs.processes import boot_id, end_all, is_alive, leftovers
 from running_jobs.runner import marks_of
@@ -54,6 +55,4 @@ def _end_leftovers(store: JobStore, job: Job) -> list[str]:
 
 def _lost(job: Job, stuck: list[str], now: str) -> dict[str, Any]:
     reason = LOST + (f"; could not be ended: {', '.join(stuck[:5])}" if stuck else "")
-    end = {"exit_code": None, "signal": None, "reason": reason, "ended_at": now}
-    attempts = [*job.attempts[:-1], {**job.attempts[-1], **end}] if job.attempts else []
-    return {"status": ERROR, "attempts": attempts, **end}
+    return {"status": ERROR, **end_fields(job, None, None, reason, now)}

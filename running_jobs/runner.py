@@ -15,8 +15,9 @@ from typing import Any
 
 from running_jobs import files
 from running_jobs.child import CommandLine, HeldChild, Usage
+from running_jobs.ending import Ending, record_of
 from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
-from running_jobs.job import ACTIVE, DONE, ERROR, QUEUED, STOP, Job, JobStatus, to_iso
+from running_jobs.job import ACTIVE, QUEUED, Job, to_iso
 from running_jobs.processes import (
     LOOK_AGAIN,
     Process,
@@ -78,11 +79,8 @@ class _Attempt:
         self.settings = settings
         self.job_id = job_id
         self.main_pid = 0
-        self.wait_status: int | None = None
+        self.ending = Ending()
         self.usage = Usage()
-        self.cause: str | None = None  # why it is being ended: stop, kill, timeout
-        self.asked_by: str | None = None
-        self.problem: str | None = None  # why it could not be started
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
         self.killing = False
@@ -92,9 +90,18 @@ class _Attempt:
 
     def start(self) -> bool:
         """Claim the job and start its command. Return False if it is not ours to run."""
-        job = self.store.get(self.job_id)
-        if job.status is not QUEUED:
-            return False
+        started = False
+        try:
+            job = self.store.get(self.job_id)
+            started = job.status is QUEUED and self._start(job)
+        except NoSuchJob:
+            self.store.tidy(self.job_id)  # it was deleted, and we may have made files of it anew
+        finally:
+            if not started:
+                self._remove_empty_results()
+        return started
+
+    def _start(self, job: Job) -> bool:
         paths = self.store.paths
         files.make_private_directory(paths.results(self.job_id))
         logs = [self._open_log(path) for path in (paths.out(self.job_id), paths.err(self.job_id))]
@@ -102,7 +109,7 @@ class _Attempt:
             child = HeldChild(command_line(job, self.store, self.settings), *logs)
         except KeyError:
             child = None
-            self.problem = f"this version cannot run commands of type {job.command.get('type')}"
+            self.ending.problem = f"this version cannot run commands of type {job.command.get('type')}"
         finally:
             for descriptor in logs:
                 os.close(descriptor)
@@ -112,7 +119,7 @@ class _Attempt:
             return False
         if child:
             self.main_pid = child.pid
-            self.problem = child.release()
+            self.ending.problem = child.release()
         return True
 
     def _open_log(self, path: str) -> int:
@@ -151,24 +158,24 @@ class _Attempt:
         """Wait until the command has ended, or was ended, with all its processes; then record it."""
         while True:
             self._reap()
-            if self.wait_status is not None or self.main_pid == 0:
-                if not self.cause and self._record_end():
+            if self.ending.wait_status is not None or self.main_pid == 0:
+                if not self.ending.cause and self._record_end():
                     return
-                if self.cause and not self._unfinished():
+                if self.ending.cause and not self._unfinished():
                     self._record_end()
                     return
             self._look_for_asked()
             now = time.monotonic()
-            if self.cause is None and now >= self.timeout_at:
+            if self.ending.cause is None and now >= self.timeout_at:
                 self._begin_ending("timeout", None)
             if now >= self.kill_at:
                 self.killing = True
-                self._signal_all(signal.SIGKILL)
+                self._kill_all()
                 self.kill_at = now + KILL_AGAIN_S  # again, for what was forked meanwhile
             self._sleep()
 
     def _sleep(self) -> None:
-        deadline = min(self.kill_at, self.timeout_at if self.cause is None else float("inf"))
+        deadline = min(self.kill_at, self.timeout_at if self.ending.cause is None else float("inf"))
         wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
         signal.sigtimedwait(WAKING, wait_s)
 
@@ -180,7 +187,7 @@ class _Attempt:
                     return
                 self.usage.add(usage)
                 if pid == self.main_pid:
-                    self.wait_status = status
+                    self.ending.wait_status = status
 
     def _unfinished(self) -> bool:
         """Whether a process is left that could still be ended. Orphans come back to us: no child, no descendant."""
@@ -197,6 +204,14 @@ class _Attempt:
             for signum in signums:
                 send_signal(process.pid, process.started, signum)
 
+    def _kill_all(self) -> None:
+        """SIGKILL all there are, and at once those that were forked meanwhile, so that no storm of forks outruns us."""
+        seen: set[tuple[int, int]] = set()
+        while found := [process for process in self._processes() if (process.pid, process.started) not in seen]:
+            for process in found:
+                send_signal(process.pid, process.started, signal.SIGKILL)
+                seen.add((process.pid, process.started))
+
     # --- ending on request
 
     def _look_for_asked(self) -> None:
@@ -210,15 +225,15 @@ class _Attempt:
 
     def _obey(self, asked: dict[str, Any]) -> None:
         verb = asked["verb"]
-        if self.cause is None or (verb == "kill" and not self.killing):
+        if self.ending.cause is None or (verb == "kill" and not self.killing):
             self._begin_ending(verb, asked.get("by"))
 
     def _begin_ending(self, cause: str, by: str | None) -> None:
         now = time.monotonic()
-        if self.cause is None:
-            self.cause, self.asked_by = cause, by
-        elif self.cause == "stop":
-            self.cause = cause  # stop -> kill: sooner than it was asked before
+        if self.ending.cause is None:
+            self.ending.cause, self.ending.by = cause, by
+        elif self.ending.cause == "stop":
+            self.ending.cause, self.ending.by = cause, by  # stop -> kill: sooner than it was asked before
         if cause == "kill":
             self.kill_at = now
         else:
@@ -239,10 +254,13 @@ class _Attempt:
             nonlocal overruled
             if job.status is not ACTIVE or job.pid != os.getpid():
                 return None
-            if behind and not self.cause and _ending_asked(job):
+            if behind and not self.ending.cause and _ending_asked(job):
                 overruled = True
                 return None
-            return self._end(job, behind)
+            if not self.ending.cause and self.ending.exit_code != 0 and (asked := _ending_asked(job)):
+                self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
+            self.ending.behind = tuple(str(process) for process in behind)
+            return record_of(self.ending, job, self.usage.as_dict(), to_iso(self.store.clock()))
 
         while True:
             try:
@@ -255,40 +273,12 @@ class _Attempt:
                 signal.sigtimedwait(WAKING - {signal.SIGCHLD}, RETRY_WRITE_S)
         if overruled:
             return False
-        with contextlib.suppress(OSError):
-            os.rmdir(self.store.paths.results(self.job_id))  # only goes if it is empty
+        self._remove_empty_results()
         return True
 
-    def _end(self, job: Job, behind: list[Process]) -> dict[str, Any]:
-        code = signum = None
-        if self.wait_status is not None and not self.problem:
-            code = os.WEXITSTATUS(self.wait_status) if os.WIFEXITED(self.wait_status) else None
-            signum = os.WTERMSIG(self.wait_status) if os.WIFSIGNALED(self.wait_status) else None
-        by = self.asked_by
-        if not self.cause and code != 0 and (asked := _ending_asked(job)):  # it ended before our signal came
-            self.cause, by = asked["verb"], asked.get("by")
-        status, reason = self._judge(job, code, signum, by)
-        if behind:
-            names = ", ".join(str(process) for process in behind[:5])
-            more = f" and {len(behind) - 5} more" if len(behind) > 5 else ""
-            reason += f"; {'could not be ended' if self.cause else 'left running in the background'}: {names}{more}"
-        ended = {"exit_code": code, "signal": signum, "reason": reason, "ended_at": to_iso(self.store.clock())}
-        attempts = [*job.attempts[:-1], {**job.attempts[-1], **ended}] if job.attempts else []
-        return {"status": status, "usage": self.usage.as_dict(), "attempts": attempts, **ended}
-
-    def _judge(self, job: Job, code: int | None, signum: int | None, by: str | None) -> tuple[JobStatus, str]:
-        if self.problem:
-            return ERROR, f"could not start: {self.problem}"
-        how = f"exit code {code}" if signum is None else f"killed by {_signal_name(signum)}"
-        if self.cause == "timeout":
-            return ERROR, f"timed out after {job.timeout:g} s"
-        if self.cause == "stop" and code == 0:
-            return DONE, f"exit code 0 after it was asked to stop{f' by {by}' if by else ''}"
-        if self.cause in ("stop", "kill"):
-            return STOP, f"{'stopped' if self.cause == 'stop' else 'killed'}{f' by {by}' if by else ''} ({how})"
-        if signum == signal.SIGKILL:
-            how += " (out of memory?)"
-        return (DONE if code == 0 else ERROR), how
+    def _remove_empty_results(self) -> None:
+        with contextlib.suppress(OSError):  # it only goes if it is empty
+            os.rmdir(self.store.paths.results(self.job_id))
 
 
 def _ending_asked(job: Job) -> dict[str, Any] | None:
@@ -311,10 +301,3 @@ def _may_signal(process: Process) -> bool:
     except ProcessLookupError:
         return True  # gone since: look again
     return True
-
-
-def _signal_name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"

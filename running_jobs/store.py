@@ -210,21 +210,24 @@ class JobStore:
         for job_id in self.ids():
             with contextlib.suppress(NoSuchJob, UnreadableJob):
                 if not self.get(job_id).is_final:
-                    self._mark_open(job_id)
+                    self.mark_open(job_id)
         files.write_atomically(self.paths.boot_id, boot_id.encode(), sync=False)
 
-    def forget_open(self, job_id: str) -> None:
-        """Remove the marker of a job that is final or gone, unless that is no longer so."""
-        with self._door():
+    def mark_open(self, job_id: str) -> None:
+        """Have the dispatcher look at a job that is not final. A marker too many does no harm: it is tidied away."""
+        os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
+
+    def tidy(self, job_id: str) -> None:
+        """Remove the marker of a job that is final, and the empty files of one that never came to be or is gone."""
+        with self._door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
             try:
-                final = self.get(job_id).is_final
-            except NoSuchJob:
-                final = True
-            except UnreadableJob:
-                final = False
-            if final:
-                with contextlib.suppress(FileNotFoundError):
+                if self.get(job_id).is_final:
                     os.unlink(self.paths.marker(job_id))
+            except NoSuchJob:
+                for path in (self.paths.out(job_id), self.paths.err(job_id)):
+                    if os.path.lexists(path) and os.lstat(path).st_size == 0:
+                        os.unlink(path)
+                os.unlink(self.paths.marker(job_id))
 
     # --- the steps
 
@@ -261,7 +264,7 @@ class JobStore:
         return job_id
 
     def _write_new(self, job: Job, detail: str) -> None:
-        self._mark_open(job.id)
+        self.mark_open(job.id)
         for path in (self.paths.out(job.id), self.paths.err(job.id)):
             os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         self._write(job, detail)
@@ -279,9 +282,6 @@ class JobStore:
             with contextlib.suppress(OSError):
                 files.append_line(self.paths.errors, line)
 
-    def _mark_open(self, job_id: str) -> None:
-        os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
-
     def _remove_files(self, job_id: str) -> None:
         """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
         results = self.paths.results(job_id)
@@ -291,7 +291,12 @@ class JobStore:
             import shutil  # rarely needed, and dear under the dispatcher's clock
 
             shutil.rmtree(results)
-        others = (f"{self.paths.data}/{job_id}.stats", self.paths.marker(job_id), self.paths.json(job_id))
+        others = (
+            self.paths.stats(job_id),
+            self.paths.unfinished(job_id),
+            self.paths.marker(job_id),
+            self.paths.json(job_id),
+        )
         for path in (self.paths.out(job_id), self.paths.err(job_id), self.paths.response(job_id), *others):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

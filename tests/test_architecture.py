@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "paths"},
     {"files", "settings", "job", "wording"},
-    {"journal", "spec", "records", "processes", "scheduling", "logs", "child"},
+    {"journal", "spec", "records", "processes", "scheduling", "logs", "child", "ending"},
     {"store"},
     {"index", "wake", "runner"},
     {"recovery", "executors", "actions"},

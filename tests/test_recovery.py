@@ -135,3 +135,23 @@ def test_server_and_dispatcher_killed_while_ten_jobs_run(configure, start_server
         ended = wait_for_end(actions.store, job_id)
         assert (ended.exit_code, ended.attempt) == (number, 1)
         assert Path(actions.store.paths.out(job_id)).read_text() == "1\n2\n3\n4\n5\n6\n7\n8\n"
+
+
+def test_a_job_laid_there_by_hand_is_found_when_a_server_starts(
+    actions: Actions, store: JobStore, start_server
+) -> None:
+    job_id = forge(store, actions, pid=1, pid_started=0, boot_id="another boot")
+    start_server().kill()
+    wait_for_end(store, job_id, 12)
+    forged = forge(store, actions, pid=1, pid_started=0, boot_id="another boot")
+    os.unlink(store.paths.marker(forged))
+    start_server()
+    assert wait_for_end(store, forged, 15).reason == LOST
+
+
+def test_a_job_changed_by_hand_is_found_within_ten_seconds(actions: Actions, store: JobStore, launch) -> None:
+    wait_for_status(store, launch("exec sleep 1000").id, "active")  # a dispatcher lives
+    idle = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    os.unlink(store.paths.json(idle.id))  # half a creation, as a power cut would leave it
+    wait_for(lambda: idle.id not in store.open_ids(), "the marker to be tidied away", 12)
+    assert not os.path.exists(store.paths.out(idle.id))

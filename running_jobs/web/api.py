@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import Any, NoReturn
@@ -168,7 +169,7 @@ def send_file(job_id: str, name: str) -> Response:
     parts().store.get(job_id)
     try:
         return send_result(files.open_beneath(parts().store.paths.results(job_id), name), os.path.basename(name))
-    except OSError:
+    except FileNotFoundError:
         return envelope(404, f"Job {job_id} has no such file.", [])
 
 
@@ -262,6 +263,8 @@ def _raw(job_id: str, path: str) -> Response:
     parts().store.get(job_id)
     try:
         descriptor = files.open_private(path, os.O_RDONLY)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):
+            raise
         return envelope(404, f"Job {job_id} has no such log any more.", [])
     return send_log(descriptor, os.path.basename(path))

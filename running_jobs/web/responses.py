@@ -89,6 +89,8 @@ def handle_errors(app: Flask) -> None:
     def disk(error: OSError) -> Response:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return refusal(507, f"The disk refused: {error.strerror}. Make room, then try again.")
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return refusal(503, "Too many files are open at the moment. Try again soon.")
         current_app.logger.exception("%s %s", request.method, request.path)
         return refusal(500, HINTS[500])
 

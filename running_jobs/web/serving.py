@@ -7,6 +7,7 @@ import ctypes
 import ipaddress
 import logging
 import os
+import resource
 import sys
 import threading
 import time
@@ -44,7 +45,7 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
             host=settings.host,
             port=settings.port,
             threads=THREADS,
-            connection_limit=CONNECTIONS,
+            connection_limit=_connection_limit(),
             max_request_body_size=MAX_RECEIVED_BYTES,
             clear_untrusted_proxy_headers=False,  # ProxyFix decides whom to believe
             asyncore_use_poll=True,  # select() takes no descriptor above 1023; a slow download holds two
@@ -60,6 +61,12 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
         server.run()
 
 
+def _connection_limit() -> int:
+    """Return how many connections may be open: each may need a second descriptor, for the file that it gets."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(50, min(CONNECTIONS, (soft - 100) // 2))
+
+
 def _keep_one_heap() -> None:
     """Have all threads share one heap of the C library (mallopt(3)).
 
@@ -71,7 +78,14 @@ def _keep_one_heap() -> None:
 
 
 def _keep_dispatcher(parts: Parts) -> None:
-    """Start a dispatcher whenever there is work and none lives."""
+    """Start a dispatcher whenever there is work and none lives.
+
+    At first, mark the open jobs whose markers are missing: the dispatcher looks at those alone, and files may have been
+    laid there by hand or from a backup.
+    """
+    with contextlib.suppress(JobsError, OSError):
+        for job_id in parts.index.open_ids():
+            parts.store.mark_open(job_id)
     while True:
         time.sleep(LOOK_EVERY_S)
         try:
