@@ -24,6 +24,7 @@ from running_jobs.processes import (
     become_subreaper,
     boot_id,
     descendants,
+    kill_groups,
     look_at,
     rename_self,
     send_signal,
@@ -208,6 +209,7 @@ class _Attempt:
         """SIGKILL all there are, and at once those that were forked meanwhile, so that no storm of forks outruns us."""
         seen: set[tuple[int, int]] = set()
         while found := [process for process in self._processes() if (process.pid, process.started) not in seen]:
+            kill_groups(found)
             for process in found:
                 send_signal(process.pid, process.started, signal.SIGKILL)
                 seen.add((process.pid, process.started))

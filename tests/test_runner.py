@@ -273,3 +273,12 @@ def test_a_runner_that_finds_its_job_claimed_leaves_it_alone(actions: Actions, l
     ended = wait_for_end(store, job.id)
     assert ended.attempt == 1
     assert out(store, job) == "once\n"
+
+
+def test_kill_outruns_a_storm_of_forks(actions: Actions, launch, data: Path) -> None:
+    storm = "f() { while [ $(ls -d /proc/[0-9]* | wc -l) -lt 400 ]; do (f) & sleep 0.03; done; sleep 0.05; f; }; f"
+    job = launch(storm)
+    wait_for(lambda: len(processes_of(data)) > 60)
+    actions.kill(job.id)
+    assert wait_for_end(actions.store, job.id).reason == "killed (killed by SIGKILL)"
+    assert processes_of(data) == []
