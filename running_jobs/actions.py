@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from running_jobs import spec
-from running_jobs.errors import InvalidJob, NotAllowed, WrongState
+from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
 from running_jobs.settings import Settings
@@ -38,7 +38,7 @@ class Actions:
         """
         self._refuse_what_is_not_approved(options)
         template = spec.new_job(options, timeout=self.settings.timeout)
-        template.cwd = _existing(template.cwd or cwd or os.path.expanduser("~"))
+        template.cwd = _existing(spec.directory("cwd", template.cwd or cwd or "~"))
         template.owner = by
         return self._store_new(template, by)
 
@@ -147,19 +147,28 @@ class Actions:
         self.wake()
 
     def wake(self) -> None:
-        """Have the dispatcher look, and start one where none is."""
-        _reap_later(wake_dispatcher(self.settings))
+        """Have the dispatcher look, and start one where none is.
+
+        What was changed before stands even if that fails now: it is noted, and the next one who looks tries again.
+        """
+        self._keep_going(wake_dispatcher)
 
     def ensure_dispatcher(self) -> None:
         """Start a dispatcher where none lives."""
         if not dispatcher_lives(self.store.paths):
-            _reap_later(ensure_dispatcher(self.settings))
+            self._keep_going(ensure_dispatcher)
 
     def replace_dispatcher(self) -> None:
         """Have a dispatcher with our settings and code, whoever started the one that lives."""
         _reap_later(replace_dispatcher(self.settings))
 
     # --- parts
+
+    def _keep_going(self, start: Callable[[Settings], int | None]) -> None:
+        try:
+            _reap_later(start(self.settings))
+        except (DispatcherFailed, OSError) as error:
+            self.store.note_error(str(error))
 
     def _store_new(self, template: Job, by: str | None) -> Job:
         self.store.prepare()

@@ -56,7 +56,7 @@ def _actions(context: click.Context) -> Actions:
 def _reader(context: click.Context) -> Actions:
     """Return actions for a look: jobs that nobody watches are watched again first, so that none is shown as alive."""
     actions = _actions(context)
-    if actions.store.open_ids():
+    if actions.store.has_work():
         actions.ensure_dispatcher()
     return actions
 
@@ -66,6 +66,16 @@ def _me() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
         return f"uid {os.getuid()}"
+
+
+def _here(path: str = "") -> str:
+    """Return the current directory, or an empty text if the path needs none."""
+    if os.path.isabs(os.path.expanduser(path)):
+        return ""
+    try:
+        return os.getcwd()
+    except OSError:
+        raise click.ClickException("The current directory is gone; go to another or give --cwd.") from None
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -93,7 +103,7 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
     return pairs
 
 
-@main.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@main.command(context_settings={"allow_interspersed_args": False})
 @click.option("--name", help="What to call it.")
 @click.option("--context", "context_name", help="The group it belongs to.")
 @click.option("--priority", type=int, help="Higher first; default 500.")
@@ -119,10 +129,10 @@ def run(
     if "context_name" in given:
         given["context"] = given.pop("context_name")
     if "cwd" in given:
-        given["cwd"] = os.path.abspath(os.path.expanduser(given["cwd"]))
+        given["cwd"] = os.path.normpath(os.path.join(_here(given["cwd"]), os.path.expanduser(given["cwd"])))
     line = command[0] if len(command) == 1 else shlex.join(command)
     given.update(command={"type": "exec", "cmd": line}, start=not hold)
-    job = actions.submit(given, by=_me(), cwd=os.getcwd())
+    job = actions.submit(given, by=_me(), cwd=None if "cwd" in given else _here())
     if not wait:
         output.print_records([job], as_json, lambda job: job.id)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -57,7 +58,7 @@ def print_list(store: JobStore, status: str | None, context: str | None, limit: 
 
 def _row(job: Job) -> str:
     width = max(20, shutil.get_terminal_size((100, 24)).columns - 52)
-    shown = " ".join((job.name or job.what).split())
+    shown = wording.printable(" ".join((job.name or job.what).split()))
     code = "" if job.exit_code is None else str(job.exit_code)
     return f"{job.id}  {job.status:<6}  {code:>4}  {_duration(job):>11}  {shown[:width]}"
 
@@ -74,7 +75,7 @@ def print_job(store: JobStore, job: Job, as_json: bool) -> None:
     for name, value in public_record(job).items():
         if value not in (None, [], {}):
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{name:<16} {shown}")
+            click.echo(f"{name:<16} {wording.printable(shown)}")
     click.echo(f"{'logs':<16} {store.paths.out(job.id)} {store.paths.err(job.id)}")
 
 
@@ -102,11 +103,13 @@ def follow_to_end(actions: Actions, job_id: str) -> int:
     copies = [_Copy(paths.out(job_id), sys.stdout.buffer), _Copy(paths.err(job_id), sys.stderr.buffer)]
     try:
         job = _follow(actions.store, job_id, copies, actions.ensure_dispatcher)
+    except BrokenPipeError:
+        _say_it_goes_on(job_id)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the interpreter's last flush
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        click.echo(
-            f"\nJob {job_id} goes on. `app.py log -f {job_id}` follows it, `app.py stop {job_id}` ends it.", err=True
-        )
-        return 130
+        _say_it_goes_on(job_id)
+        return 128 + signal.SIGINT
     except NoSuchJob as error:
         click.echo(f"Error: {error}", err=True)
         return 1
@@ -115,6 +118,11 @@ def follow_to_end(actions: Actions, job_id: str) -> int:
     if job.signal is not None:
         return 128 + job.signal
     return job.exit_code if job.exit_code is not None else int(job.status is not JobStatus.DONE)
+
+
+def _say_it_goes_on(job_id: str) -> None:
+    hint = f"`app.py log -f {job_id}` follows it, `app.py stop {job_id}` ends it."
+    click.echo(f"\nJob {job_id} goes on. {hint}", err=True)
 
 
 class _Copy:

@@ -241,21 +241,13 @@ class Dispatcher:
         self.poller.unregister(self.fifo)
         os.close(self.fifo)
         fcntl.flock(self.lock, fcntl.LOCK_UN)
-        if not self.has_work():
+        if not self.store.has_work():
             return True
         if not files.try_lock(self.lock):
             return True
         self.open_fifo()
         self.look_at_all()
         self.idle_since = time.monotonic()
-        return False
-
-    def has_work(self) -> bool:
-        """Say whether some job is queued or active, by looking at the files."""
-        for job_id in self.store.open_ids():
-            with contextlib.suppress(NoSuchJob, UnreadableJob):
-                if self.store.get(job_id).status in (QUEUED, ACTIVE):
-                    return True
         return False
 
 

@@ -93,5 +93,13 @@ class StorageFailed(JobsError):
         self.errno = error.errno
 
 
+class DispatcherFailed(JobsError):
+    """No dispatcher could be started; whatever was changed before is stored."""
+
+    def __init__(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"No dispatcher could be started: {reason}. Queued jobs wait until one can be.")
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:40] + "…"

@@ -41,7 +41,7 @@ def summarize(job: Job) -> Summary:
     return Summary(
         id=job.id,
         status=job.status,
-        title=job.name[:SHOWN_CHARACTERS] if job.name else what,
+        title=job.name[:SHOWN_CHARACTERS] if job.name and job.name.strip() else what,
         what=what,
         context=job.context,
         asked=job.asked.get("verb") if job.asked and not job.is_final else None,

@@ -12,6 +12,7 @@ import re
 
 from running_jobs.files import append_line, open_private
 from running_jobs.job import Job, JobStatus, is_job_id, to_iso
+from running_jobs.wording import printable
 
 WHAT_CHARACTERS = 200
 DETAIL_CHARACTERS = 500
@@ -21,19 +22,14 @@ _TAIL = 64 << 10
 
 def journal_line(now_s: float, job: Job, status: str, detail: str) -> str:
     """Make the line `<time> <id> <what> - <status> - <detail>`, newlines escaped."""
-    what = _one_line(job.what)[:WHAT_CHARACTERS]
-    return f"{to_iso(now_s)} {job.id} {what} - {status} - {_one_line(detail)[:DETAIL_CHARACTERS]}"
-
-
-def _one_line(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped)
+    what = printable(job.what)[:WHAT_CHARACTERS]
+    return f"{to_iso(now_s)} {job.id} {what} - {status} - {printable(detail)[:DETAIL_CHARACTERS]}"
 
 
 def append_error(path: str, now_s: float, text: str) -> None:
     """Add a line to the log of errors; a disk that refuses it is no reason to stop what went wrong already."""
     with contextlib.suppress(OSError):
-        append_line(path, f"{to_iso(now_s)} {_one_line(text)}")
+        append_line(path, f"{to_iso(now_s)} {printable(text)}")
 
 
 class Follower:

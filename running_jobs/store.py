@@ -24,7 +24,7 @@ from running_jobs.errors import (
     UnreadableJob,
     WrongState,
 )
-from running_jobs.job import ACTIVE, FINAL, IDLE, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
+from running_jobs.job import ACTIVE, FINAL, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
 from running_jobs.journal import append_error, journal_line
 from running_jobs.paths import JobPaths
 
@@ -84,6 +84,15 @@ class JobStore:
             return sorted(name for name in os.listdir(self.paths.open) if is_job_id(name))
         return []
 
+    def has_work(self) -> bool:
+        """Say whether some job is queued or active, by looking at the files."""
+        for job_id in self.open_ids():
+            with contextlib.suppress(NoSuchJob, UnreadableJob):
+                job = self.get(job_id)
+                if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere):
+                    return True
+        return False
+
     def resolve(self, text: str) -> str:
         """Return the id that `text` means: an id, a unique prefix or `last`. Raise NoSuchJob or AmbiguousId."""
         if is_job_id(text) and os.path.lexists(self.paths.json(text)):
@@ -117,6 +126,9 @@ class JobStore:
             except OSError as error:
                 self._remove_files(job.id)
                 raise StorageFailed("The job", error) from error
+            except BaseException:
+                self._remove_files(job.id)
+                raise
             os.pwrite(lock, job.id.encode().ljust(40), 0)
         return job
 
@@ -272,8 +284,9 @@ class JobStore:
             files.sync_directory(self.paths.data)
 
     def _write(self, job: Job, detail: str) -> None:
+        content = job.to_json()  # what cannot be written must not be told
         self._log(job, job.status.value, detail)
-        files.write_atomically(self.paths.json(job.id), job.to_json(), self.sync)
+        files.write_atomically(self.paths.json(job.id), content, self.sync)
 
     def _log(self, job: Job, status: str, detail: str) -> None:
         line = journal_line(self.clock(), job, status, detail)

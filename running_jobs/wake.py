@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 
 from running_jobs import files
-from running_jobs.errors import LockTimeout, StorageFailed
+from running_jobs.errors import DispatcherFailed, LockTimeout
 from running_jobs.paths import JobPaths
 from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
@@ -126,9 +126,9 @@ def clean_environment(environ: Mapping[str, str], pass_env: list[str]) -> dict[s
 
 
 def _spawn(settings: Settings, lock: int) -> int:
-    handed_over = os.memfd_create("settings")
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    opened: list[int] = []
     try:
+        opened += [handed_over := os.memfd_create("settings"), null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
         files.write_all(handed_over, json.dumps(settings.for_engine()).encode())
         os.lseek(handed_over, 0, os.SEEK_SET)
         return os.posix_spawn(
@@ -144,7 +144,7 @@ def _spawn(settings: Settings, lock: int) -> int:
             setsigmask=[],
         )
     except OSError as error:
-        raise StorageFailed("The dispatcher", error) from error
+        raise DispatcherFailed(error) from error
     finally:
-        os.close(handed_over)
-        os.close(null)
+        for descriptor in opened:
+            os.close(descriptor)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return a text on one line in which nothing acts on a terminal: escape sequences and line ends are spelled out."""
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped)
+
+
 def duration(seconds: float | None) -> str:
     """Say how long: `0.4 s`, `42 s`, `3 min 5 s`, `2 h 14 min`, `3 d 4 h`; an empty text for None."""
     if seconds is None:

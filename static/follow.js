@@ -5,9 +5,12 @@ const HELD = 1 << 20;
 const TAIL = 64 << 10;
 
 export function followLog(log) {
-  const decoder = new TextDecoder();
+  let decoder = new TextDecoder();
   const state = document.querySelector("[data-follow-state]");
-  const append = appender(log);
+  const skipped = document.querySelector("[data-skipped]");
+  const append = appender(log, () => {
+    skipped.textContent = "The last part; the whole log has more before.";
+  });
   let offset = Number(log.dataset.offset);
   let last = false;
 
@@ -17,10 +20,14 @@ export function followLog(log) {
     if (answer?.ok && Number(answer.headers.get("Content-Length")) > HELD) {
       await answer.body.cancel(); // more than is shown: go on near the end
       answer = await fetch(`${log.dataset.follow}?tail=${TAIL}`).catch(() => null);
-      if (answer?.ok) append.clear();
+      if (answer?.ok) {
+        append.clear();
+        decoder = new TextDecoder();
+      }
     }
     if (!answer?.ok) return false;
-    const bytes = new Uint8Array(await answer.arrayBuffer());
+    let bytes = new Uint8Array(await answer.arrayBuffer());
+    if (append.isAfresh()) bytes = bytes.subarray(bytes.indexOf(10) + 1); // from a line's begin on
     offset = Number(answer.headers.get("X-Next-Offset"));
     if (bytes.length) append(decoder.decode(bytes, { stream: true }));
     state.textContent = final ? "" : "following";
@@ -31,10 +38,13 @@ export function followLog(log) {
 }
 
 // The log's last node is the line that is not finished: a progress bar overwrites it with every carriage return.
-function appender(log) {
+// `onCut` is called when earlier lines went.
+function appender(log, onCut) {
   const unfinished = new Text();
+  let afresh = false;
 
   function append(text) {
+    afresh = false;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     const lines = (unfinished.data + text).split("\n");
     const rest = overwritten(lines.pop());
@@ -45,6 +55,7 @@ function appender(log) {
   }
 
   function shorten(excess) {
+    if (excess > 0) onCut();
     while (excess > 0 && log.firstChild !== unfinished) {
       const cut = Math.min(excess, log.firstChild.length);
       excess -= cut;
@@ -53,12 +64,15 @@ function appender(log) {
     }
   }
 
+  append.isAfresh = () => afresh;
   append.clear = () => {
+    afresh = true;
+    onCut();
     unfinished.data = "";
     log.replaceChildren(unfinished);
   };
   const begun = log.textContent;
-  append.clear();
+  log.replaceChildren(unfinished);
   append(begun);
   log.scrollTop = log.scrollHeight;
   return append;

@@ -2,10 +2,8 @@
 import { poll } from "./poll.js";
 
 export function keepLive(lostNotice) {
-  const address = new URL(location.href);
-  if (!document.querySelector("[data-live]") || address.pathname.endsWith("/launch")) return;
+  const address = new URL(document.body.dataset.page, location.href); // not where a refused form was posted to
   address.searchParams.set("part", "live");
-  address.searchParams.delete("said");
   poll(async () => {
     let text;
     try {

@@ -160,7 +160,9 @@ def show_stats(job_id: str) -> Response:
 def show_files(job_id: str) -> Response:
     """List the files a job left."""
     parts().store.get(job_id)
-    return envelope(200, "", list_results(parts().store.paths.results(job_id)))
+    found = list_results(parts().store.paths.results(job_id))
+    cut = "" if found.total == len(found.files) else f"The first {len(found.files)} of {found.total} files."
+    return envelope(200, cut, found.files)
 
 
 @blueprint.get("/jobs/<job_id>/files/<path:name>")

@@ -41,7 +41,7 @@ HEADERS = {
 
 
 class User(NamedTuple):
-    """Somebody who may come in. `hash` is what werkzeug made, or the plain password as the settings hold it."""
+    """Somebody who may come in. `hash` is of werkzeug's making."""
 
     name: str
     hash: str
@@ -52,7 +52,9 @@ def users_of(settings: Settings) -> dict[str, User]:
     """Return the users that the settings name; none means no guard."""
     users = {name: User(name, entry["hash"], entry.get("role", "operator")) for name, entry in settings.users.items()}
     if settings.user:
-        users[settings.user] = User(settings.user, settings.password, "operator")
+        password = settings.password
+        hashed = password if looks_hashed(password) else generate_password_hash(password, method="scrypt")
+        users[settings.user] = User(settings.user, hashed, "operator")
     return users
 
 
@@ -75,7 +77,7 @@ class Logins:
             if digest in self._right:
                 self._right.move_to_end(digest)
                 return user
-        if not _matches(user.hash, password) or user is self._nobody:
+        if not check_password_hash(user.hash, password) or user is self._nobody:
             return None
         with self._lock:
             self._right[digest] = None
@@ -92,12 +94,6 @@ class Logins:
             if len(self._wrong) > REMEMBERED:
                 self._wrong.popitem(last=False)
             return len(times) > WRONG_PER_MINUTE and now_s - times[0] < 60
-
-
-def _matches(expected: str, given: str) -> bool:
-    if looks_hashed(expected):
-        return check_password_hash(expected, given)
-    return hmac.compare_digest(expected.encode(errors="replace"), given.encode(errors="replace"))
 
 
 def token(parts: Parts, user: str | None) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-import signal
 from typing import Any
 
 from flask import g
 
 from running_jobs import logs, wording
+from running_jobs.ending import signal_name
 from running_jobs.index import Summary, summarize
 from running_jobs.job import ACTIVE, IDLE, QUEUED, Job, from_iso
 from running_jobs.records import duration_s, public_record
 from running_jobs.store import JobStore
 from running_jobs.web.parts import Parts, disk_free_bytes
-from running_jobs.web.results import list_results
+from running_jobs.web.results import Results, list_results
 from running_jobs.web.sending import is_picture
 
 TABS = ("log", "err", "files", "details")
+SHOWN_FILES = 1000
+SHOWN_PICTURES = 6
 
 
 def row_view(row: Summary, now: float) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def row_view(row: Summary, now: float) -> dict[str, Any]:
     }
 
 
-def job_view(store: JobStore, job_id: str, tab: str | None, now: float) -> dict[str, Any]:
+def job_view(store: JobStore, job_id: str, tab: str | None, now: float, with_log: bool) -> dict[str, Any]:
     """Return what the chosen job's panel shows. Raise NoSuchJob or UnreadableJob."""
     job = store.get(job_id)
     results = list_results(store.paths.results(job_id))
@@ -49,15 +52,26 @@ def job_view(store: JobStore, job_id: str, tab: str | None, now: float) -> dict[
         is_final=job.is_final,
         verbs=_verbs(job),
         usage=_usage(job),
-        results=[{**result, "size": wording.size(result["size"])} for result in results],
-        pictures=[result for result in results if is_picture(result["name"])][-6:],
-        facts=_facts(job),
+        files_total=results.total,
+        files=[_file_view(file) for file in results.files[:SHOWN_FILES]] if shown_tab == "files" else [],
+        pictures=_newest_pictures(results),
+        facts=_facts(job) if shown_tab == "details" else [],
+        err_size=_size_of(store.paths.err(job_id)),
     )
-    if shown_tab in ("log", "err"):
+    if with_log and shown_tab in ("log", "err"):
         view.update(_log_view(store.paths.out(job_id) if shown_tab == "log" else store.paths.err(job_id)))
-    if shown_tab == "log":
-        view["err_size"] = _size_of(store.paths.err(job_id))
     return view
+
+
+def _file_view(file: dict[str, Any]) -> dict[str, Any]:
+    # a name with line ends or of no UTF-8 is no address that a link could hold
+    reachable = file["name"].isprintable() and "\ufffd" not in file["name"]
+    return {**file, "size": wording.size(file["size"]), "reachable": reachable}
+
+
+def _newest_pictures(results: Results) -> list[dict[str, Any]]:
+    pictures = [file for file in results.files if is_picture(file["name"]) and file["name"].isprintable()]
+    return sorted(pictures, key=lambda file: (file["modified_at"], file["name"]))[-SHOWN_PICTURES:]
 
 
 def strip_view(parts: Parts) -> dict[str, Any]:
@@ -80,9 +94,11 @@ def _log_view(path: str) -> dict[str, Any]:
         data, start, end = logs.tail(path)
     except OSError as error:
         return {"log": f"The log cannot be read: {error.strerror}.", "log_end": 0}
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text = decoder.decode(data)  # a character that is only half there yet is left for the next look
     return {
-        "log": logs.as_on_a_terminal(data.decode(errors="replace")),
-        "log_end": end,
+        "log": logs.as_on_a_terminal(text),
+        "log_end": end - len(decoder.getstate()[0]),
         "skipped": wording.size(start) if start else None,
     }
 
@@ -137,8 +153,5 @@ def _ago(moment: str | None, now: float) -> str:
 
 def _exit(code: int | None, signum: int | None) -> str:
     if signum is not None:
-        try:
-            return signal.Signals(signum).name
-        except ValueError:
-            return f"signal {signum}"
+        return signal_name(signum)
     return "" if code is None else str(code)

@@ -164,16 +164,17 @@ def _render(
     wanted = JobFilter(parameters.get("status"), parameters.get("context"), parameters.get("q"))
     page = parts().index.page(wanted, parameters.get("before"))
     now = time.time()
+    live = request.args.get("part") == "live"
     chosen = None
     if "job" in parameters:
         try:
-            chosen = page_view.job_view(parts().store, parameters["job"], parameters.get("tab"), now)
+            chosen = page_view.job_view(parts().store, parameters["job"], parameters.get("tab"), now, not live)
         except NoSuchJob as missing:
             error = error or (None if message else str(missing))
         except JobsError as unreadable:
             error = error or str(unreadable)
     return render_template(
-        "live.html" if request.args.get("part") == "live" else "page.html",
+        "live.html" if live else "page.html",
         rows=[page_view.row_view(row, now) for row in page.rows],
         older=page.next_before,
         total=page.total,
@@ -181,7 +182,6 @@ def _render(
         here=parameters,
         strip=page_view.strip_view(parts()),
         problems=parts().index.problems(),
-        statuses=[status.value for status in JobStatus],
         form=form or {},
         message=message,
         error=error,

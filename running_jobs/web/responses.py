@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from running_jobs.errors import (
     AmbiguousId,
+    DispatcherFailed,
     InvalidJob,
     JobsError,
     LockTimeout,
@@ -29,6 +30,7 @@ CODES: dict[type[JobsError], int] = {
     WrongState: 409,
     UnreadableJob: 409,
     LockTimeout: 503,
+    DispatcherFailed: 503,
     StorageFailed: 507,
 }
 

@@ -5,33 +5,45 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 from running_jobs.job import ACTIVE, Job, to_iso
 from running_jobs.processes import boot_id
 
-MAX_FILES = 1000
+MAX_FILES = 10_000
 
 
-def list_results(folder: str) -> list[dict[str, Any]]:
-    """Return `{"name", "size", "modified_at"}` of the regular files below a folder, sorted by name; at most 1000."""
+class Results(NamedTuple):
+    """The files below a results folder: `files` as `{"name", "size", "modified_at"}` by name, `total` with those cut off."""
+
+    files: list[dict[str, Any]]
+    total: int
+
+
+def list_results(folder: str) -> Results:
+    """Return the regular files below a folder, at most the first 10,000 with their sizes and times."""
     found: list[dict[str, Any]] = []
+    total = 0
     for place, folders, names in os.walk(folder):
         folders.sort()
+        total += len(names)
         for name in sorted(names):
+            if len(found) == MAX_FILES:
+                break
             path = os.path.join(place, name)
             try:
                 status = os.stat(path, follow_symlinks=False)
-            except OSError:
-                continue  # removed while we looked
-            if stat.S_ISREG(status.st_mode):
-                shown = os.path.relpath(path, folder).encode(errors="surrogateescape").decode(errors="replace")
-                found.append({"name": shown, "size": status.st_size, "modified_at": to_iso(status.st_mtime)})
-            if len(found) >= MAX_FILES:
-                return found
-    return found
+            except OSError:  # removed while we looked
+                total -= 1
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                total -= 1
+                continue
+            shown = os.path.relpath(path, folder).encode(errors="surrogateescape").decode(errors="replace")
+            found.append({"name": shown, "size": status.st_size, "modified_at": to_iso(status.st_mtime)})
+    return Results(found, total)
 
 
 def live_sample(job: Job) -> list[dict[str, Any]]:

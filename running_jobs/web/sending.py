@@ -100,7 +100,9 @@ def _send(descriptor: int, size: int, start: int | None, content_type: str) -> R
     headers: dict[str, Any] = {"Accept-Ranges": "bytes", "Content-Type": content_type}
     wanted = request.range if start is None else None
     if wanted is not None and wanted.units == "bytes" and len(wanted.ranges) == 1:
-        found = wanted.range_for_length(size)
+        first = wanted.ranges[0][0]
+        whole = first is not None and -first > size > 0  # the last N bytes of fewer: all (RFC 9110, 14.1.2)
+        found = (0, size) if whole else wanted.range_for_length(size)
         if found is None:
             file.close()
             return Response(f"The file has {size} bytes.\n", 416, {"Content-Range": f"bytes */{size}"})

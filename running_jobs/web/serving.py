@@ -51,8 +51,9 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
             asyncore_use_poll=True,  # select() takes no descriptor above 1023; a slow download holds two
             ident=None,
         )
-    except OSError as error:
-        message = f"expected an address that is free here, found {settings.host}:{settings.port} ({error.strerror})"
+    except (OSError, ValueError) as error:  # ValueError: a name that does not resolve
+        why = getattr(error, "strerror", None) or error
+        message = f"expected an address that is free here, found {settings.host}:{settings.port} ({why})"
         raise InvalidSettings("serve", "host and port", message) from None
     _say_how_it_stands(settings)
     parts.actions.replace_dispatcher()
