@@ -14,6 +14,6 @@ if os.fork():  # whoever started it gets its child back at once and never has a 
 os.setsid()
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from running_jobs.dispatcher import main  # noqa: E402 - the line above says where it is
+from running_jobs.daemon import main  # noqa: E402 - the line above says where it is
 
 main(os.path.abspath(sys.argv[1]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 EXIT_NOT_STARTED = 127
 COMMAND_UMASK = 0o022
+_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as we were started; the dispatcher raises its own
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def _become(command: CommandLine, out: int, err: int) -> None:
     for target, source in ((0, null), (1, out), (2, err)):
         os.dup2(source, target)
     os.umask(COMMAND_UMASK)
+    resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     os.chdir(command.cwd)
     if command.nice:
         os.nice(command.nice)

@@ -18,6 +18,7 @@ import click
 from running_jobs import cli_output as output
 from running_jobs.actions import Actions
 from running_jobs.errors import InvalidSettings, JobsError
+from running_jobs.housekeeping import has_work
 from running_jobs.job import JobStatus
 from running_jobs.settings import load_settings
 
@@ -56,7 +57,7 @@ def _actions(context: click.Context) -> Actions:
 def _reader(context: click.Context) -> Actions:
     """Return actions for a look: jobs that nobody watches are watched again first, so that none is shown as alive."""
     actions = _actions(context)
-    if actions.store.has_work():
+    if has_work(actions.store):
         actions.ensure_dispatcher()
     return actions
 

@@ -9,32 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import gc
-import json
 import os
 import select
-import signal
 import stat
-import sys
 import time
 import traceback
 
 from running_jobs import files
-from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
+from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
+from running_jobs.housekeeping import has_work, rebuild_open, tidy
 from running_jobs.job import ACTIVE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
 from running_jobs.processes import boot_id, open_process
 from running_jobs.recovery import declare_lost
 from running_jobs.scheduling import WaitingLine, choose_next
-from running_jobs.settings import Settings, engine_settings, load_settings
+from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import REPLACE_WAIT_S, sign
 
 LOOK_EVERY_S = 10.0
 LINGER_S = 30.0
+LOOK_AT_LOCKS_S = 2.0
 RETRY_LAUNCH_S = 1.0
-GIVEN_LOCK = 3
 ENDED = {*(status.value for status in FINAL), "deleted"}
 
 
@@ -92,7 +88,7 @@ class Dispatcher:
 
     def look_at_all(self) -> None:
         """Look at every job that is not final."""
-        self.store.rebuild_open(boot_id())
+        rebuild_open(self.store, boot_id())
         for job_id in self.store.open_ids():
             self.look_at(job_id)
 
@@ -111,35 +107,47 @@ class Dispatcher:
             self.look_at_all()
             return
         for job_id, hint in changed.items():
-            if hint in ENDED:
+            if hint in ENDED and not os.path.lexists(
+                self.store.paths.marker(job_id)
+            ):  # else the line may be all there is
                 self.forget(job_id)
             elif hint != ACTIVE or job_id not in self.runners:
                 self.look_at(job_id)
 
     def look_at(self, job_id: str) -> None:
-        """Read a job and take it into account. A job that cannot be read is told once and left alone."""
+        """Read a job and take it into account. One that cannot be dealt with must not hold up the others."""
         try:
-            job = self.store.get(job_id)
+            self.place(self.store.get(job_id))
         except NoSuchJob:
             self.forget(job_id)
-            return
         except UnreadableJob as error:
-            self.line.remove(job_id)
-            if job_id not in self.at_rest:
-                self.at_rest.add(job_id)
-                self.store.note_error(str(error))
-            return
-        if job.status is QUEUED and job_id not in self.runners and job_id not in self.retry_at:
-            self.at_rest.discard(job_id)
-            self.line.put(job_id, job.priority)
-            return
+            self.set_aside(job_id, str(error))
+        except (JobsError, OSError):  # no descriptors, no lock, no room: that passes
+            self.retry_later(job_id)
+        except Exception:
+            self.set_aside(job_id, f"{job_id} is left alone: {traceback.format_exc()}")
+
+    def place(self, job: Job) -> None:
+        """Take a job as it is into account."""
+        taken = job.id in self.runners or job.id in self.retry_at
+        if job.is_final:
+            self.forget(job.id)
+        elif job.status is QUEUED and not taken:
+            self.at_rest.discard(job.id)
+            self.line.put(job.id, job.priority)
+        else:
+            self.line.remove(job.id)
+            if job.status is ACTIVE and not job.runs_elsewhere and not taken:
+                self.adopt(job)
+            elif not taken:
+                self.at_rest.add(job.id)
+
+    def set_aside(self, job_id: str, why: str) -> None:
+        """Leave a job alone until it changes, and say so once."""
         self.line.remove(job_id)
-        if job.status is ACTIVE and not job.runs_elsewhere and job_id not in self.runners:
-            self.adopt(job)
-        elif job.is_final:
-            self.forget(job_id)
-        elif job_id not in self.runners and job_id not in self.retry_at:
+        if job_id not in self.at_rest:
             self.at_rest.add(job_id)
+            self.store.note_error(why)
 
     def forget(self, job_id: str) -> None:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
@@ -149,7 +157,7 @@ class Dispatcher:
         self.at_rest.discard(job_id)
         if os.path.lexists(self.store.paths.marker(job_id)):
             with contextlib.suppress(JobsError):
-                self.store.tidy(job_id)
+                tidy(self.store, job_id)
 
     def adopt(self, job: Job) -> None:
         """Watch a job that somebody else started, or declare it lost."""
@@ -159,6 +167,8 @@ class Dispatcher:
         if job.pid is not None and job.pid_started is not None and job.boot_id == boot_id():
             pidfd = open_process(job.pid, job.pid_started)
         self.watch(job.id, -1 if pidfd is None else pidfd)
+        if pidfd is None:  # nothing will tell when it ends: look again soon
+            self.look_around_at = min(self.look_around_at, time.monotonic() + LOOK_AT_LOCKS_S)
 
     def watch(self, job_id: str, pidfd: int) -> None:
         """Count a runner as taking a slot until it is gone."""
@@ -191,15 +201,13 @@ class Dispatcher:
             self.poller.unregister(pidfd)
             del self.jobs_by_pidfd[pidfd]
             os.close(pidfd)
-        with contextlib.suppress(NoSuchJob, UnreadableJob):
-            job = self.store.get(job_id)
-            if job.status is ACTIVE:
-                self.adopt(job)
-            elif job.status is QUEUED:  # it could not be claimed: a full disk, a lock; told by the runner
-                self.retry_later(job_id)
+        self.look_at(job_id)
+        if job_id in self.line:  # it could not be claimed: a full disk, a lock; its runner said so
+            self.retry_later(job_id)
 
     def retry_later(self, job_id: str) -> None:
         """Put a job off that could not be launched or claimed, ever longer, at most as long as we sleep."""
+        self.line.remove(job_id)
         failed = self.failures[job_id] = self.failures.get(job_id, 0) + 1
         self.retry_at[job_id] = time.monotonic() + min(RETRY_LAUNCH_S * 2 ** min(failed - 1, 10), LOOK_EVERY_S)
 
@@ -241,7 +249,7 @@ class Dispatcher:
         self.poller.unregister(self.fifo)
         os.close(self.fifo)
         fcntl.flock(self.lock, fcntl.LOCK_UN)
-        if not self.store.has_work():
+        if not has_work(self.store):
             return True
         if not files.try_lock(self.lock):
             return True
@@ -249,59 +257,3 @@ class Dispatcher:
         self.look_at_all()
         self.idle_since = time.monotonic()
         return False
-
-
-def main(data: str) -> None:
-    """Be the dispatcher of a data directory in this process, which was started for it and ends with it."""
-    settings = _settings_handed_over() or load_settings(data)
-    store = JobStore(settings.data, settings.fsync)
-    lock = _take_lock(store)
-    if lock is None:
-        return
-    os.chdir("/")
-    os.umask(0o077)
-    _detach_from_terminal()
-    os.closerange(lock + 1, 1 << 20)
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_DFL)
-    try:
-        dispatcher = Dispatcher(store, settings, lock)
-        sign(lock)
-        gc.collect()
-        gc.disable()
-        gc.freeze()  # the collector's marks would copy every page that runners share
-        dispatcher.run()
-    except BaseException:
-        store.note_error(f"The dispatcher failed: {traceback.format_exc()}")
-        raise
-
-
-def _settings_handed_over() -> Settings | None:
-    if not stat.S_ISREG(os.fstat(0).st_mode):
-        return None
-    with os.fdopen(os.dup(0), "rb") as handed_over:
-        content = handed_over.read()
-    return engine_settings(json.loads(content)) if content else None
-
-
-def _take_lock(store: JobStore) -> int | None:
-    """Return the open file whose lock is ours: handed down by who started us, or waited for. None if another has it."""
-    with contextlib.suppress(OSError):
-        if files.names_file(store.paths.dispatcher_lock, GIVEN_LOCK) and files.try_lock(GIVEN_LOCK):
-            os.set_inheritable(GIVEN_LOCK, False)
-            return GIVEN_LOCK
-    store.prepare()
-    lock = files.open_private(store.paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
-    try:
-        files.wait_for_lock(lock, store.paths.dispatcher_lock, REPLACE_WAIT_S)
-    except LockTimeout as error:
-        sys.stderr.write(f"{error}\n")
-        return None
-    return lock
-
-
-def _detach_from_terminal() -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)

@@ -93,6 +93,13 @@ class StorageFailed(JobsError):
         self.errno = error.errno
 
 
+class DataGone(JobsError):
+    """The data directory was removed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"The data directory {path} is gone. Nothing was changed.")
+
+
 class DispatcherFailed(JobsError):
     """No dispatcher could be started; whatever was changed before is stored."""
 

@@ -85,10 +85,10 @@ def write_atomically(path: str, data: bytes, sync: bool) -> None:
         raise
 
 
-def append_line(path: str, line: str) -> None:
-    """Append one line; a part of a line that a full disk left before it is closed first.
+def append_line(path: str, line: str) -> int:
+    """Append one line and return how long the file was; a part of a line that was left before is closed first.
 
-    If the disk is full now, what was written of the line is taken back.
+    If the disk is full now, what was written of the line is taken back: only for those who append under a lock.
     """
     descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
@@ -100,6 +100,7 @@ def append_line(path: str, line: str) -> None:
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, size)
             raise
+        return size
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from running_jobs.errors import NoSuchJob, UnreadableJob
-from running_jobs.job import FINAL, Job, JobStatus, is_job_id
+from running_jobs.job import ACTIVE, FINAL, Job, JobStatus, is_job_id
 from running_jobs.journal import Follower
 from running_jobs.store import JobStore
 
@@ -30,6 +30,7 @@ class Summary(NamedTuple):
     created_at: str | None
     started_at: str | None
     ended_at: str | None
+    elsewhere: bool
     exit_code: int | None
     signal: int | None
     reason: str | None
@@ -48,6 +49,7 @@ def summarize(job: Job) -> Summary:
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,
+        elsewhere=job.runs_elsewhere,
         exit_code=job.exit_code,
         signal=job.signal,
         reason=job.reason,
@@ -88,6 +90,7 @@ class JobIndex:
         self._order: list[str] = []
         self._problems: dict[str, str] = {}
         self._counts: Counter[JobStatus] = Counter()
+        self._elsewhere = 0
         self._follower: Follower | None = None
 
     def page(self, wanted: JobFilter, before: str | None = None, limit: int = 50) -> Page:
@@ -110,6 +113,12 @@ class JobIndex:
             self._refresh()
             return {status.value: self._counts[status] for status in JobStatus}
 
+    def running(self) -> int:
+        """Return how many jobs run here and take a slot."""
+        with self._lock:
+            self._refresh()
+            return self._counts[ACTIVE] - self._elsewhere
+
     def open_ids(self) -> list[str]:
         """Return the ids of the jobs that are not final."""
         with self._lock:
@@ -127,12 +136,16 @@ class JobIndex:
             self._follower = Follower(self._store.paths.journal)  # first, so that nothing falls between
             self._scan()
             return
-        changed = self._follower.changed()
-        if changed is None:
-            self._scan()
-            return
-        for job_id in changed:
-            self._look_at(job_id)
+        try:
+            changed = self._follower.changed()
+            if changed is None:
+                self._scan()
+            for job_id in changed or ():
+                self._look_at(job_id)
+        except OSError:  # no descriptors, a failing disk: what we were about to take in must not be forgotten
+            self._follower.close()
+            self._follower = None
+            raise
 
     def _scan(self) -> None:
         ids = self._store.ids()
@@ -159,14 +172,18 @@ class JobIndex:
         if before is None:
             bisect.insort(self._order, job_id)
         else:
-            self._counts[before.status] -= 1
+            self._count(before, -1)
         self._rows[job_id] = summarize(job)
-        self._counts[job.status] += 1
+        self._count(self._rows[job_id], 1)
+
+    def _count(self, row: Summary, by: int) -> None:
+        self._counts[row.status] += by
+        self._elsewhere += by if row.status is ACTIVE and row.elsewhere else 0
 
     def _forget(self, job_id: str) -> None:
         row = self._rows.pop(job_id, None)
         if row is not None:
-            self._counts[row.status] -= 1
+            self._count(row, -1)
             del self._order[bisect.bisect_left(self._order, job_id)]
 
 

@@ -95,6 +95,7 @@ def _seconds_from_utc(moment: time.struct_time) -> int:
 
 
 _STATUS_BY_NAME = {status.value: status for status in JobStatus}
+_MAX_NUMBER = 1e15
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -173,6 +174,8 @@ class Job:
         """Read a JSON file's content. Raise UnreadableJob if it is not the job of this id."""
         try:
             record = json.loads(content)
+            if b"\\u" in content:
+                _encode(record).encode()  # half a surrogate pair can be read, but never be written
             record["status"] = _STATUS_BY_NAME[record["status"]]
             extra = {key: record.pop(key) for key in list(record) if key not in _TYPES}
             job = cls(**record, extra=extra)
@@ -181,8 +184,11 @@ class Job:
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableJob(job_id, f"it is not the JSON of a job ({error})") from None
         for name, types in _TYPES.items():
-            if not isinstance(getattr(job, name), types):
+            value = getattr(job, name)
+            if not isinstance(value, types):
                 raise UnreadableJob(job_id, f"{name} has a wrong type")
+            if isinstance(value, (int, float)) and not -_MAX_NUMBER < value < _MAX_NUMBER:
+                raise UnreadableJob(job_id, f"{name} is out of bounds")
         if not all(isinstance(attempt, dict) for attempt in job.attempts):
             raise UnreadableJob(job_id, "attempts has a wrong type")
         if job.id != job_id:

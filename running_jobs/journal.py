@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 
-from running_jobs.files import append_line, open_private
+from running_jobs.files import open_private, write_all
 from running_jobs.job import Job, JobStatus, is_job_id, to_iso
 from running_jobs.wording import printable
 
@@ -27,9 +27,18 @@ def journal_line(now_s: float, job: Job, status: str, detail: str) -> str:
 
 
 def append_error(path: str, now_s: float, text: str) -> None:
-    """Add a line to the log of errors; a disk that refuses it is no reason to stop what went wrong already."""
+    """Add a line of our own to the log of errors."""
+    append_unlocked(path, f"{to_iso(now_s)} {printable(text)}")
+
+
+def append_unlocked(path: str, line: str) -> None:
+    """Add a line to a log that many append to without a lock; if the disk refuses, it is not there."""
     with contextlib.suppress(OSError):
-        append_line(path, f"{to_iso(now_s)} {printable(text)}")
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            write_all(descriptor, f"{line}\n".encode(errors="replace"))
+        finally:
+            os.close(descriptor)
 
 
 class Follower:
@@ -120,7 +129,7 @@ class Follower:
 
 
 _STATUS = re.compile(rb" - ([a-z]+)(?= - )")  # looks ahead, so that overlapping ones are all seen
-_CERTAIN = {status.value.encode(): status.value for status in JobStatus}
+_CERTAIN = {name.encode(): name for name in ("deleted", *(status.value for status in JobStatus))}
 
 
 def _named_in(line: bytes) -> tuple[str, str | None] | None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 LOOK_AGAIN = signal.SIGURG  # to a runner; ignored by default, so one that reaches a wrong process does nothing there
+ENGINE_MARK = "RUNNING_JOBS_ENGINE"  # in the environment of dispatchers and runners, never in a command's
 _PR_SET_CHILD_SUBREAPER = 36
 _prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up once, before the forks
 
@@ -89,7 +90,7 @@ def open_process(pid: int, started: int) -> int | None:
     """Return a pidfd of the process that has this pid and start time, or None if it is gone."""
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return None
     found = look_at(pid)  # looked at after opening: from here on the descriptor means this process and no other
     if found is None or found.started != started:
@@ -129,7 +130,10 @@ def table() -> dict[int, Process]:
 
 
 def descendants(roots: Iterable[int], processes: dict[int, Process]) -> list[Process]:
-    """Return all that descend from the pids in `roots`, without these."""
+    """Return all that descend from the pids in `roots`, without these.
+
+    A dispatcher that a job happened to start, and the jobs below it, are no descendants: they are not its own.
+    """
     children: dict[int, list[Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
@@ -137,10 +141,59 @@ def descendants(roots: Iterable[int], processes: dict[int, Process]) -> list[Pro
     to_visit = list(roots)
     while to_visit:
         for child in children.get(to_visit.pop(), ()):
-            if child.pid not in found:
+            if child.pid not in found and not is_engine(child.pid):
                 found[child.pid] = child
                 to_visit.append(child.pid)
     return list(found.values())
+
+
+def own_children() -> list[Process]:
+    """Return the living children of this process that are no dispatchers, exactly as they are now.
+
+    All orphans among a subreaper's descendants are its children: none here means none anywhere.
+    """
+    me = os.getpid()
+    try:
+        pids = [int(pid) for pid in _read(f"/proc/{me}/task/{me}/children").split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        pids = [process.pid for process in table().values() if process.parent == me]
+    found = (look_at(pid) for pid in pids)
+    return [child for child in found if child and child.state not in "ZX" and not is_engine(child.pid)]
+
+
+def has_children() -> bool:
+    """Say whether this process has any child, dead ones that nobody waited for among them."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def may_signal(process: Process) -> bool:
+    """Say whether a process just seen may be signalled by us; one that is gone may be looked for again."""
+    try:
+        os.kill(process.pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        return True  # gone since: look again
+    return True
+
+
+def is_engine(pid: int) -> bool:
+    """Say whether a process is a dispatcher or a runner."""
+    return carries(pid, {ENGINE_MARK: "1"})
+
+
+def holds(pid: int, logs: set[tuple[int, int]]) -> bool:
+    """Say whether a process writes its output or errors into one of these files, given as device and inode."""
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            found = os.stat(f"/proc/{pid}/fd/{descriptor}")
+            if (found.st_dev, found.st_ino) in logs:
+                return True
+    return False
 
 
 def carries(pid: int, marks: dict[str, str]) -> bool:
@@ -152,20 +205,26 @@ def carries(pid: int, marks: dict[str, str]) -> bool:
     return all(f"{name}={value}".encode() in variables for name, value in marks.items())
 
 
-def leftovers(marks: dict[str, str], session: int | None, session_started: int | None) -> list[Process]:
-    """Return the processes of a job whose runner died: by their environment, their session, their descent.
+def leftovers(
+    marks: dict[str, str], logs: set[tuple[int, int]], session: int | None, session_started: int | None
+) -> list[Process]:
+    """Return the processes of a job whose runner died: by environment, by the logs they write, by session, by descent.
 
-    A session is only believed if its leader still is the process that was recorded, or is gone and the member
-    is younger: a leader's pid is not given out again while its session has members.
+    A session is only believed if its leader still is the process that was recorded, or if it is gone and one of the
+    younger members is known otherwise: a session's number is not given out again while it has members.
     """
     processes = table()
-    found = {pid: process for pid, process in processes.items() if pid != os.getpid() and carries(pid, marks)}
+    found = {
+        process.pid: process
+        for process in processes.values()
+        if process.pid != os.getpid() and (carries(process.pid, marks) or holds(process.pid, logs))
+    }
     if session is not None and session_started is not None:
+        members = [p for p in processes.values() if p.session == session and p.started >= session_started]
         leader = look_at(session)
-        if leader is None or leader.started == session_started:
-            for process in processes.values():
-                if process.session == session and process.started >= session_started:
-                    found[process.pid] = process
+        proven = any(member.pid in found for member in members)
+        if leader.started == session_started if leader else proven:
+            found.update((member.pid, member) for member in members)
     for process in descendants(list(found), processes):
         found[process.pid] = process
     return list(found.values())

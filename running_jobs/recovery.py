@@ -6,14 +6,15 @@ prober can be at it, and what the runner wrote last has been seen.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 from running_jobs import files
+from running_jobs.command_line import marks_of
 from running_jobs.ending import end_fields
 from running_jobs.job import ACTIVE, ERROR, Job, to_iso
 from running_jobs.processes import boot_id, end_all, is_alive, leftovers
-from running_jobs.runner import marks_of
 from running_jobs.store import JobStore
 
 END_WAIT_S = 2.0
@@ -41,6 +42,8 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
             return _lost(now, stuck, to_iso(store.clock())) if (now.status, now.pid) == (ACTIVE, job.pid) else None
 
         store.update(job_id, decide)
+        with contextlib.suppress(OSError):
+            os.rmdir(store.paths.results(job_id))  # only goes if it is empty
         return False
     finally:
         os.close(lock)
@@ -49,8 +52,12 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
 def _end_leftovers(store: JobStore, job: Job) -> list[str]:
     same_boot = job.boot_id == boot_id()
     session, started = (job.session, job.session_started) if same_boot else (None, None)
-    marks = marks_of(store, job.id)
-    return [str(process) for process in end_all(lambda: leftovers(marks, session, started), END_WAIT_S)]
+    marks, logs = marks_of(store.paths, job.id), set()
+    for path in (store.paths.out(job.id), store.paths.err(job.id)):
+        with contextlib.suppress(OSError):
+            found = os.stat(path, follow_symlinks=False)
+            logs.add((found.st_dev, found.st_ino))
+    return [str(process) for process in end_all(lambda: leftovers(marks, logs, session, started), END_WAIT_S)]
 
 
 def _lost(job: Job, stuck: list[str], now: str) -> dict[str, Any]:

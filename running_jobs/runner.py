@@ -8,24 +8,30 @@ there. All signals are blocked and waited for in one place, so nothing interrupt
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from typing import Any
 
 from running_jobs import files
-from running_jobs.child import CommandLine, HeldChild, Usage
+from running_jobs.child import HeldChild, Usage
+from running_jobs.command_line import command_line
 from running_jobs.ending import Ending, record_of
-from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
-from running_jobs.job import ACTIVE, QUEUED, Job, to_iso
+from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
+from running_jobs.housekeeping import tidy
+from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
 from running_jobs.processes import (
     LOOK_AGAIN,
     Process,
     become_subreaper,
     boot_id,
     descendants,
+    has_children,
     kill_groups,
     look_at,
+    may_signal,
+    own_children,
     rename_self,
     send_signal,
     table,
@@ -36,23 +42,10 @@ from running_jobs.store import JobStore
 WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
+HOPS = 50
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
-ENVIRONMENT = dict(os.environ)  # read once, before the forks: the dispatcher's, which is clean
-
-
-def marks_of(store: JobStore, job_id: str) -> dict[str, str]:
-    """Return the variables by which a job's processes are known: its id, together with this data directory."""
-    return {"JOB_ID": job_id, "JOB_FILES": store.paths.results(job_id)}
-
-
-def command_line(job: Job, store: JobStore, settings: Settings) -> CommandLine:
-    """Say what to execute for a job. Raise KeyError for a type that this version cannot run."""
-    argv = {"exec": lambda: [settings.shell, "-c", job.command["cmd"]]}[job.command["type"]]()
-    environ = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(store, job.id)}
-    environ["JOB_ATTEMPT"] = str(job.attempt + 1)
-    nice = settings.nice if job.nice is None else job.nice
-    return CommandLine(argv, job.cwd or ENVIRONMENT.get("HOME") or "/", environ, nice)
+LASTING = {errno.ELOOP, errno.EINVAL}  # a link or a device in place of a log
 
 
 def run_attempt(store: JobStore, settings: Settings, job_id: str) -> None:
@@ -63,15 +56,26 @@ def run_attempt(store: JobStore, settings: Settings, job_id: str) -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
     rename_self(f"running-jobs: job {job_id}")
-    alive = files.open_private(store.paths.out(job_id), os.O_RDWR | os.O_CREAT)
     try:
+        if store.get(job_id).status is not QUEUED:
+            return
+        alive = files.open_private(store.paths.out(job_id), os.O_RDWR | os.O_CREAT)
         files.wait_for_lock(alive, store.paths.out(job_id), CLAIM_WAIT_S)
-    except LockTimeout:
+        become_subreaper()
+        attempt = _Attempt(store, settings, job_id)
+        if attempt.start():
+            attempt.watch()
+    except NoSuchJob:
+        return  # deleted before its turn
+    except LockTimeout as error:
+        if error.path != store.paths.out(job_id):
+            raise
         return  # another runner of this job lives
-    become_subreaper()
-    attempt = _Attempt(store, settings, job_id)
-    if attempt.start():
-        attempt.watch()
+    except OSError as error:
+        if error.errno not in LASTING:
+            raise
+        reason = f"could not start: {error.filename}: {error.strerror}"
+        store.transition(job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(store.clock()))
 
 
 class _Attempt:
@@ -96,7 +100,7 @@ class _Attempt:
             job = self.store.get(self.job_id)
             started = job.status is QUEUED and self._start(job)
         except NoSuchJob:
-            self.store.tidy(self.job_id)  # it was deleted, and we may have made files of it anew
+            tidy(self.store, self.job_id)  # it was deleted, and we may have made files of it anew
         finally:
             if not started:
                 self._remove_empty_results()
@@ -107,7 +111,7 @@ class _Attempt:
         files.make_private_directory(paths.results(self.job_id))
         logs = [self._open_log(path) for path in (paths.out(self.job_id), paths.err(self.job_id))]
         try:
-            child = HeldChild(command_line(job, self.store, self.settings), *logs)
+            child = HeldChild(command_line(job, paths, self.settings), *logs)
         except KeyError:
             child = None
             self.ending.problem = f"this version cannot run commands of type {job.command.get('type')}"
@@ -192,10 +196,10 @@ class _Attempt:
 
     def _unfinished(self) -> bool:
         """Whether a process is left that could still be ended. Orphans come back to us: no child, no descendant."""
-        if not _has_children():
+        if not has_children() or not own_children():
             return False
         found = self._processes() if self.killing else []
-        return not found or any(_may_signal(process) for process in found)
+        return not found or any(may_signal(process) for process in found)
 
     def _processes(self) -> list[Process]:
         return descendants([os.getpid()], table())
@@ -213,6 +217,12 @@ class _Attempt:
             for process in found:
                 send_signal(process.pid, process.started, signal.SIGKILL)
                 seen.add((process.pid, process.started))
+        for _ in range(HOPS):  # one that forks and exits is gone before a look at all processes is over
+            children = own_children()
+            if not children:
+                break
+            for child in children:
+                send_signal(child.pid, child.started, signal.SIGKILL)
 
     # --- ending on request
 
@@ -249,7 +259,7 @@ class _Attempt:
 
         Return False if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
         """
-        behind = self._processes() if _has_children() else []
+        behind = self._processes() if has_children() else []
         overruled = False
 
         def decide(job: Job) -> dict[str, Any] | None:
@@ -268,7 +278,11 @@ class _Attempt:
             try:
                 self.store.update(self.job_id, decide)
                 break
-            except (NoSuchJob, UnreadableJob) as error:  # removed or damaged by hand: nothing left to write into
+            except (
+                NoSuchJob,
+                UnreadableJob,
+                DataGone,
+            ) as error:  # removed or damaged by hand: nothing left to write into
                 self.store.note_error(f"{self.job_id} ended, but {error}")
                 break
             except (JobsError, OSError):
@@ -285,21 +299,3 @@ class _Attempt:
 
 def _ending_asked(job: Job) -> dict[str, Any] | None:
     return job.asked if job.asked and job.asked.get("verb") in ("stop", "kill") else None
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
-
-
-def _may_signal(process: Process) -> bool:
-    try:
-        os.kill(process.pid, 0)
-    except PermissionError:
-        return False
-    except ProcessLookupError:
-        return True  # gone since: look again
-    return True

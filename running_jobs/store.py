@@ -17,6 +17,7 @@ from typing import Any
 from running_jobs import files
 from running_jobs.errors import (
     AmbiguousId,
+    DataGone,
     ForbiddenTransition,
     InvalidJob,
     NoSuchJob,
@@ -24,8 +25,8 @@ from running_jobs.errors import (
     UnreadableJob,
     WrongState,
 )
-from running_jobs.job import ACTIVE, FINAL, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
-from running_jobs.journal import append_error, journal_line
+from running_jobs.job import ACTIVE, ERROR, FINAL, IDLE, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
+from running_jobs.journal import append_error, append_unlocked, journal_line
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
@@ -33,6 +34,8 @@ MAX_JSON_BYTES = 8 << 20
 _REFUSALS_OF_THE_DISK = {
     errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
+
+_NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
 
 Decision = Callable[[Job], "dict[str, Any] | None"]
 
@@ -68,6 +71,8 @@ class JobStore:
         except FileNotFoundError:
             raise NoSuchJob(job_id) from None
         except OSError as error:
+            if error.errno not in _NO_JSON_FILE:
+                raise  # no descriptors, a failing disk: that says nothing of the job
             raise UnreadableJob(job_id, (error.strerror or str(error)).lower()) from None
         return Job.from_json(job_id, content)
 
@@ -83,15 +88,6 @@ class JobStore:
         with contextlib.suppress(FileNotFoundError):
             return sorted(name for name in os.listdir(self.paths.open) if is_job_id(name))
         return []
-
-    def has_work(self) -> bool:
-        """Say whether some job is queued or active, by looking at the files."""
-        for job_id in self.open_ids():
-            with contextlib.suppress(NoSuchJob, UnreadableJob):
-                job = self.get(job_id)
-                if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere):
-                    return True
-        return False
 
     def resolve(self, text: str) -> str:
         """Return the id that `text` means: an id, a unique prefix or `last`. Raise NoSuchJob or AmbiguousId."""
@@ -117,11 +113,12 @@ class JobStore:
 
         `template` is the job but for `id` and `created_at`. Raise StorageFailed, with nothing stored.
         """
-        with self._door() as lock:
+        with self.door() as lock:
             job = Job(**{**vars(template), "id": self._next_id(lock), "created_at": to_iso(self.clock())})
             if job.status is not IDLE:
                 job.queued_at = job.created_at
             try:
+                os.pwrite(lock, job.id.encode().ljust(40), 0)  # first: an id without a job does no harm
                 self._write_new(job, detail)
             except OSError as error:
                 self._remove_files(job.id)
@@ -129,7 +126,6 @@ class JobStore:
             except BaseException:
                 self._remove_files(job.id)
                 raise
-            os.pwrite(lock, job.id.encode().ljust(40), 0)
         return job
 
     def transition(
@@ -151,7 +147,7 @@ class JobStore:
         `decide` gets the job as it is and returns the fields to change, or None to leave it. Return the job as
         written, or None if it was left. Raise as transition does.
         """
-        with self._door():
+        with self.door():
             job = self.get(job_id)
             before = job.status
             changes = decide(job)
@@ -173,12 +169,13 @@ class JobStore:
 
     def delete(self, job_id: str, detail: str = "") -> None:
         """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active."""
-        with self._door():
+        with self.door():
             job = self.get(job_id)
             if job.status is ACTIVE:
                 raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
             try:
-                self._log(job, "deleted", detail)
+                self._remove_all_but_the_record(job_id)  # what makes room comes first
+                files.append_line(self.paths.journal, journal_line(self.clock(), job, "deleted", detail))
                 self._remove_files(job_id)
             except OSError as error:
                 raise StorageFailed(f"The deletion of job {job_id}", error) from error
@@ -210,41 +207,15 @@ class JobStore:
         """Add a line to the log of errors."""
         append_error(self.paths.errors, self.clock(), text)
 
-    def rebuild_open(self, boot_id: str) -> None:
-        """Make the markers of jobs that are not final anew, if they are not those of this boot.
-
-        Markers are not synced to the disk, so that a power cut may lose some; jobs are, and none may.
-        """
-        with contextlib.suppress(OSError):
-            if files.read_bounded(self.paths.boot_id, 100).decode() == boot_id and os.path.isdir(self.paths.open):
-                return
-        files.make_private_directory(self.paths.open)
-        for job_id in self.ids():
-            with contextlib.suppress(NoSuchJob, UnreadableJob):
-                if not self.get(job_id).is_final:
-                    self.mark_open(job_id)
-        files.write_atomically(self.paths.boot_id, boot_id.encode(), sync=False)
-
     def mark_open(self, job_id: str) -> None:
         """Have the dispatcher look at a job that is not final. A marker too many does no harm: it is tidied away."""
         os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
 
-    def tidy(self, job_id: str) -> None:
-        """Remove the marker of a job that is final, and the empty files of one that never came to be or is gone."""
-        with self._door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
-            try:
-                if self.get(job_id).is_final:
-                    os.unlink(self.paths.marker(job_id))
-            except NoSuchJob:
-                for path in (self.paths.out(job_id), self.paths.err(job_id)):
-                    if os.path.lexists(path) and os.lstat(path).st_size == 0:
-                        os.unlink(path)
-                os.unlink(self.paths.marker(job_id))
-
     # --- the steps
 
     @contextlib.contextmanager
-    def _door(self) -> Iterator[int]:
+    def door(self) -> Iterator[int]:
+        """Hold the lock that every change is made under; yield its descriptor. Raise LockTimeout or StorageFailed."""
         lock = -1
         try:
             lock = self._take_lock()
@@ -261,6 +232,8 @@ class JobStore:
         try:
             return files.take_lock(self.paths.lock)
         except FileNotFoundError:  # run/ may be deleted when nothing runs
+            if not os.path.isdir(self.paths.data):
+                raise DataGone(self.paths.data) from None
             self.prepare()
             return files.take_lock(self.paths.lock)
 
@@ -285,18 +258,25 @@ class JobStore:
 
     def _write(self, job: Job, detail: str) -> None:
         content = job.to_json()  # what cannot be written must not be told
-        self._log(job, job.status.value, detail)
-        files.write_atomically(self.paths.json(job.id), content, self.sync)
-
-    def _log(self, job: Job, status: str, detail: str) -> None:
-        line = journal_line(self.clock(), job, status, detail)
-        files.append_line(self.paths.journal, line)
-        if status == JobStatus.ERROR.value:
+        line = journal_line(self.clock(), job, job.status.value, detail)
+        told_from = files.append_line(self.paths.journal, line)
+        try:
+            files.write_atomically(self.paths.json(job.id), content, self.sync)
+        except OSError:
             with contextlib.suppress(OSError):
-                files.append_line(self.paths.errors, line)
+                os.truncate(self.paths.journal, told_from)  # nothing came of it: take the line back
+            raise
+        if job.status is ERROR:
+            append_unlocked(self.paths.errors, line)
 
     def _remove_files(self, job_id: str) -> None:
         """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
+        self._remove_all_but_the_record(job_id)
+        for path in (self.paths.unfinished(job_id), self.paths.json(job_id), self.paths.marker(job_id)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _remove_all_but_the_record(self, job_id: str) -> None:
         results = self.paths.results(job_id)
         if os.path.islink(results):
             os.unlink(results)
@@ -304,12 +284,11 @@ class JobStore:
             import shutil  # rarely needed, and dear under the dispatcher's clock
 
             shutil.rmtree(results)
-        others = (
+        for path in (
+            self.paths.out(job_id),
+            self.paths.err(job_id),
+            self.paths.response(job_id),
             self.paths.stats(job_id),
-            self.paths.unfinished(job_id),
-            self.paths.marker(job_id),
-            self.paths.json(job_id),
-        )
-        for path in (self.paths.out(job_id), self.paths.err(job_id), self.paths.response(job_id), *others):
+        ):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from running_jobs import files
 from running_jobs.errors import DispatcherFailed, LockTimeout
 from running_jobs.paths import JobPaths
-from running_jobs.processes import boot_id, look_at, send_signal
+from running_jobs.processes import ENGINE_MARK, boot_id, look_at, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
@@ -37,6 +38,8 @@ def poke(paths: JobPaths) -> bool:
             return False
         raise
     try:
+        if not stat.S_ISFIFO(os.fstat(fifo).st_mode):
+            return False
         os.write(fifo, b"\0")
     except BlockingIOError:
         pass  # so full of pokes that one more tells nothing new
@@ -102,7 +105,9 @@ def sign(lock: int) -> None:
 def _open_lock(paths: JobPaths) -> int:
     try:
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
-    except FileNotFoundError:  # run/ may be deleted when nothing runs
+    except FileNotFoundError:  # run/ may be deleted when nothing runs; without its directory nobody needs us
+        if not os.path.isdir(paths.data):
+            raise
         JobStore(paths.data).prepare()
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
 
@@ -134,7 +139,7 @@ def _spawn(settings: Settings, lock: int) -> int:
         return os.posix_spawn(
             sys.executable or "/usr/bin/python3",
             [sys.executable or "/usr/bin/python3", "-I", "-S", _PROGRAM, settings.data],
-            clean_environment(os.environ, settings.pass_env),
+            {**clean_environment(os.environ, settings.pass_env), ENGINE_MARK: "1"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, handed_over, 0),
                 (os.POSIX_SPAWN_DUP2, null, 1),
@@ -142,6 +147,7 @@ def _spawn(settings: Settings, lock: int) -> int:
                 (os.POSIX_SPAWN_DUP2, lock, _LOCK_DESCRIPTOR),
             ],
             setsigmask=[],
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # an ignored SIGCHLD would stay so
         )
     except OSError as error:
         raise DispatcherFailed(error) from error

@@ -21,9 +21,12 @@ LAYERS = [
     {"files", "settings", "job", "wording"},
     {"journal", "spec", "records", "processes", "scheduling", "logs", "child", "ending"},
     {"store"},
-    {"index", "wake", "runner"},
+    {"index", "wake", "housekeeping"},
+    {"command_line"},
+    {"runner"},
     {"recovery", "executors", "actions"},
     {"dispatcher", "cli_output"},
+    {"daemon"},
     {"web"},
     {"cli", "__main__", "__init__"},
 ]

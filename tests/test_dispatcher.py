@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import shutil
 import signal
@@ -16,6 +17,8 @@ import pytest
 from running_jobs import dispatcher as dispatcher_module
 from running_jobs import wake
 from running_jobs.actions import Actions
+from running_jobs.job import JobStatus
+from running_jobs.processes import ENGINE_MARK
 from running_jobs.store import JobStore
 
 from .conftest import PROJECT, dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_status
@@ -130,7 +133,7 @@ def test_it_sees_nothing_of_the_environment_of_who_started_it(
     monkeypatch.setenv("TOKEN", "x")
     launch("true")
     dispatcher = wait_for(lambda: dispatcher_of(data))
-    assert set(dispatcher.environ()) <= {*wake.PASSED_ON, "LC_CTYPE", "LC_ALL"}
+    assert set(dispatcher.environ()) <= {*wake.PASSED_ON, ENGINE_MARK, "LC_CTYPE", "LC_ALL"}
     assert dispatcher.cmdline()[1:3] == ["-I", "-S"]
     assert dispatcher.num_threads() == 1
 
@@ -151,9 +154,9 @@ def run_inline(actions: Actions, data: Path) -> subprocess.Popen:
     """Start a dispatcher by hand that leaves after half a second without work."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from running_jobs import dispatcher\n"
+        "from running_jobs import daemon, dispatcher\n"
         "dispatcher.LINGER_S = 0.5\n"
-        "dispatcher.main(sys.argv[-1])\n"
+        "daemon.main(sys.argv[-1])\n"
     )
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", program, str(PROJECT), str(data)], stdin=subprocess.DEVNULL
@@ -219,6 +222,67 @@ def test_anything_in_place_of_the_fifo_is_replaced(actions: Actions, data: Path,
     os.symlink(target, actions.store.paths.wake)
     assert wait_for_end(actions.store, launch("true").id).status == "done"
     assert target.read_bytes() == b""
+
+
+def test_few_descriptors_delay_jobs_and_lose_none(configure, data: Path) -> None:
+    actions = configure("slots = 60\n")
+    program = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n"
+        "from running_jobs import daemon; daemon.main(sys.argv[-1])\n"
+    )
+    jobs = [actions.submit({"command": {"type": "exec", "cmd": "sleep 0.2"}}).id for _ in range(60)]
+    hungry = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", program, str(PROJECT), str(data)], stdin=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: wake.dispatcher_lives(actions.store.paths))
+        for job_id in jobs:
+            actions.start(job_id)
+        for job_id in jobs:
+            assert wait_for_end(actions.store, job_id, 40).exit_code == 0
+        assert hungry.poll() is None
+        wait_for(lambda: psutil.Process(hungry.pid).num_fds() < 12)
+    finally:
+        hungry.kill()
+        hungry.wait()
+
+
+def test_a_command_gets_the_open_files_limit_of_whoever_started_it_all(launch, store: JobStore) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(500, hard), hard))
+    try:
+        job = wait_for_end(store, launch("ulimit -n").id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert Path(store.paths.out(job.id)).read_text() == "500\n"
+
+
+def test_a_line_without_its_change_makes_no_job_starve(configure, data: Path) -> None:
+    actions = configure("slots = 1\n")
+    store = actions.store
+    first = actions.submit({"command": {"type": "exec", "cmd": "sleep 0.5"}, "start": True})
+    wait_for_status(store, first.id, "active")
+    waiting = actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True})
+    with open(store.paths.journal, "a") as journal:
+        journal.write(f"2026-11-21T20:39:15.123Z {waiting.id} true - stop - stopped before it started\n")
+    later = actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True})
+    assert wait_for_end(store, later.id).started_at > wait_for_end(store, waiting.id).started_at
+
+
+def test_a_job_run_elsewhere_keeps_no_dispatcher(actions: Actions, data: Path) -> None:
+    job = actions.submit({"command": {"type": "exec", "cmd": "theirs"}})
+    actions.report(job.id, JobStatus.ACTIVE)
+    assert run_inline(actions, data).wait(timeout=20) == 0
+
+
+def test_a_removed_directory_is_not_made_again(launch, store: JobStore, data: Path) -> None:
+    job = wait_for_status(store, launch("sleep 0.5").id, "active")
+    runner = psutil.Process(job.pid)
+    shutil.rmtree(data)
+    wait_for(lambda: is_gone(runner))
+    assert not data.exists()
+    data.mkdir()
 
 
 def test_a_full_disk_at_the_claim_is_tried_again(actions: Actions, data: Path, launch, store: JobStore) -> None:

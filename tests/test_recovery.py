@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -75,6 +76,59 @@ def test_a_reused_pid_is_never_signalled(actions: Actions, store: JobStore, case
         assert wait_for_end(store, job_id, 12).reason == LOST
         assert bystander.poll() is None
         bystander.kill()
+
+
+def daemon_with_a_dead_leader() -> psutil.Process:
+    """Start a process as daemons are: a session whose leader has exited."""
+    program = "import os, time; os.setsid(); p = os.fork(); print(p, flush=True) if p else time.sleep(1000)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as leader:
+        return psutil.Process(int(leader.stdout.readline()))
+
+
+def test_a_reused_session_is_not_believed_without_its_leader(actions: Actions, store: JobStore) -> None:
+    bystander = daemon_with_a_dead_leader()
+    try:
+        earlier = look_at(bystander.pid).started - 1
+        session = os.getsid(bystander.pid)
+        job_id = forge(
+            store, actions, pid=1, pid_started=0, boot_id=boot_id(), session=session, session_started=earlier
+        )
+        actions.wake()
+        assert wait_for_end(store, job_id, 12).reason == LOST
+        assert not is_gone(bystander)
+    finally:
+        kill_and_wait(bystander)
+
+
+def test_a_leftover_that_hid_everything_is_found_by_the_log_it_writes(actions: Actions, launch, data: Path) -> None:
+    job = launch("env -i setsid -f sleep 1000; env -i setsid -f sh -c 'echo $$; exec sleep 1000'; exec sleep 1000")
+    active = wait_for_status(actions.store, job.id, "active")
+    log = Path(actions.store.paths.out(job.id))
+    wait_for(lambda: log.read_text().strip())
+    hidden = psutil.Process(int(log.read_text()))
+    os.kill(active.pid, signal.SIGKILL)
+    assert wait_for_end(actions.store, job.id, 10).reason == LOST
+    assert is_gone(hidden)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"attempts": [1]}, {"pid": 99999999999}, {"name": "\ud800"}, {"timeout": 1e400}, {"retries": 10**400},
+        {"command": {}}, {"command": {"type": "exec"}}, {"env": {"A": 1}}, {"asked": {"verb": 3}}, {"cwd": 3},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", ["active", "queued"])
+def test_one_damaged_record_holds_nobody_up(
+    actions: Actions, store: JobStore, launch, status: str, damage: dict
+) -> None:
+    job_id = forge(store, actions, pid=1, pid_started=0, boot_id=boot_id())
+    record = json.loads(Path(store.paths.json(job_id)).read_text())
+    Path(store.paths.json(job_id)).write_text(json.dumps(record | {"status": status} | damage))
+    assert wait_for_end(store, launch("echo on").id).status == "done"
+    errors = Path(store.paths.errors)
+    assert wait_for_end(store, launch("echo on").id).status == "done"
+    assert not errors.exists() or errors.read_text().count("dispatcher failed") == 0
 
 
 def test_a_job_of_the_same_id_in_another_directory_is_not_a_leftover(

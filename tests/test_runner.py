@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,11 +16,21 @@ import pytest
 
 from running_jobs import files
 from running_jobs.actions import Actions
+from running_jobs.errors import WrongState
 from running_jobs.job import Job
 from running_jobs.processes import LOOK_AGAIN
 from running_jobs.store import JobStore
 
-from .conftest import dispatcher_of, is_gone, processes_of, wait_for, wait_for_end, wait_for_status
+from .conftest import (
+    PROJECT,
+    dispatcher_of,
+    end_everything,
+    is_gone,
+    processes_of,
+    wait_for,
+    wait_for_end,
+    wait_for_status,
+)
 
 FAMILY = "setsid sleep 1000 & (sleep 1000 &) ; exec sleep 1000"
 
@@ -264,6 +277,77 @@ def test_nice_belongs_to_the_command_alone(launch, store: JobStore) -> None:
     job = wait_for_status(store, launch("exec sleep 1000", nice=7).id, "active")
     wait_for(lambda: psutil.Process(job.session).nice() == 7)
     assert psutil.Process(job.pid).nice() == 0
+
+
+def test_ending_a_job_leaves_the_jobs_that_it_submitted_alone(
+    actions: Actions, launch, data: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    submit = f"{sys.executable} {PROJECT}/app.py --data {other} run 'sleep 1; exit 5'"
+    job = launch(f"{submit}; {submit}; sleep 0.2; echo submitted; exec sleep 1000")
+    wait_for(lambda: "submitted" in out(actions.store, job))
+    there = JobStore(str(other))
+    inner = [wait_for_status(there, job_id, "active") for job_id in there.ids()]
+    assert len(inner) == 2
+    try:
+        actions.kill(job.id)
+        assert wait_for_end(actions.store, job.id).status == "stop"
+        for job in inner:
+            assert wait_for_end(there, job.id).exit_code == 5
+    finally:
+        end_everything(other)
+
+
+def test_an_ignored_sigchld_of_whoever_starts_the_dispatcher_does_no_harm(data: Path, store: JobStore) -> None:
+    program = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    submit = [sys.executable, "-c", program, sys.executable, str(PROJECT / "app.py"), "run", "exit 3"]
+    done = subprocess.run(submit, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert wait_for_end(store, done.stdout.strip()).exit_code == 3
+
+
+def test_deletes_and_stops_during_a_start_leave_nothing(actions: Actions, launch, data: Path) -> None:
+    for verb in ("delete", "stop"):
+        for _ in range(40):
+            job = launch("true")
+            with contextlib.suppress(WrongState):
+                getattr(actions, verb)(job.id)
+    wait_for(lambda: not os.listdir(actions.store.paths.open))
+    wait_for_end(actions.store, launch("true").id)
+
+    def orphans() -> list[str]:
+        return [
+            path.name
+            for path in data.iterdir()
+            if path.suffix in (".out", ".err") and not path.with_suffix(".json").exists()
+        ]
+
+    wait_for(lambda: not orphans(), lambda: str(orphans()))
+    wait_for(lambda: not list(data.glob("*.files")), lambda: str(list(data.glob("*.files"))))
+    errors = Path(actions.store.paths.errors)
+    assert not errors.exists() or "still queued" not in errors.read_text()
+
+
+def test_kill_catches_a_process_that_forks_and_exits_all_the_time(actions: Actions, launch, data: Path) -> None:
+    comet = "import os\nwhile True:\n    if os.fork(): os._exit(0)\n    os.setsid()\n"
+    job = launch(f"{sys.executable} -c '{comet}' & exec sleep 1000")
+    wait_for(lambda: len(processes_of(data)) >= 2)
+    actions.kill(job.id)
+    wait_for_end(actions.store, job.id, 5)
+    assert processes_of(data) == []
+
+
+def test_a_link_in_place_of_a_log_ends_the_job_with_a_reason(actions: Actions, store: JobStore, tmp_path: Path) -> None:
+    job = actions.submit({"command": {"type": "exec", "cmd": "echo x"}})
+    os.unlink(store.paths.err(job.id))
+    os.symlink(tmp_path / "target", store.paths.err(job.id))
+    actions.start(job.id)
+    ended = wait_for_end(store, job.id)
+    assert (ended.status, ended.attempt) == ("error", 0)
+    assert "could not start" in ended.reason
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_runner_that_finds_its_job_claimed_leaves_it_alone(actions: Actions, launch, store: JobStore) -> None:

@@ -39,9 +39,10 @@ class LocalExecutor:
 
     def launch(self, job_id: str) -> LocalRunner:
         """Start a runner for a queued job. Raise OSError if there are no processes or descriptors to be had."""
-        go_read, go_write = os.pipe()
-        pid_read, pid_write = os.pipe()
+        go_read = go_write = pid_read = pid_write = -1
         try:
+            go_read, go_write = os.pipe()
+            pid_read, pid_write = os.pipe()
             intermediate = os.fork()
             if intermediate == 0:  # never returns: it would unwind through the dispatcher's code
                 self._fork_again(job_id, go_read, pid_write)

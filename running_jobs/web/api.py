@@ -52,7 +52,7 @@ def add_job() -> Response:
 def queue_status() -> Response:
     """Answer how busy the queue is."""
     counts, slots = parts().index.counts(), parts().settings.slots
-    working = counts["active"]
+    working = parts().index.running()
     data = {
         "waiting": counts["queued"],
         "working": working,
@@ -185,8 +185,8 @@ def health() -> Response:
         "paused": store.is_paused,
         "disk_free_bytes": disk_free_bytes(store.paths.data),
     }
-    counts = parts().index.counts()
-    if not lives and counts["queued"] + counts["active"] > 0:
+    index = parts().index
+    if not lives and index.counts()["queued"] + index.running() > 0:
         data["dispatcher"] = "missing"  # for a moment: the server starts one
     return envelope(200, "The server lives.", data)
 

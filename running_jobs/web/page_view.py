@@ -81,7 +81,7 @@ def strip_view(parts: Parts) -> dict[str, Any]:
     return {
         "counts": list(counts.items()),
         "slots": slots,
-        "free": max(0, slots - counts["active"]),
+        "free": max(0, slots - parts.index.running()),
         "paused": parts.store.is_paused,
         "disk": wording.size(disk_free_bytes(parts.store.paths.data)),
         "user": g.user,

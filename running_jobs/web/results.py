@@ -16,7 +16,7 @@ MAX_FILES = 10_000
 
 
 class Results(NamedTuple):
-    """The files below a results folder: `files` as `{"name", "size", "modified_at"}` by name, `total` with those cut off."""
+    """The files below a results folder, each `{"name", "size", "modified_at"}`; `total` counts those cut off too."""
 
     files: list[dict[str, Any]]
     total: int

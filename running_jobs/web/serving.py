@@ -90,11 +90,10 @@ def _keep_dispatcher(parts: Parts) -> None:
     while True:
         time.sleep(LOOK_EVERY_S)
         try:
-            counts = parts.index.counts()
-            if counts["queued"] or counts["active"]:
+            if parts.index.counts()["queued"] or parts.index.running():
                 parts.actions.ensure_dispatcher()
-        except (JobsError, OSError) as error:
-            log.error("%s", error)
+        except Exception:
+            log.exception("The dispatcher could not be looked after; trying again")
 
 
 def _refuse_open_doors(settings: Settings, no_auth: bool) -> None:

@@ -1,0 +1,50 @@
+"""The markers of jobs that are not final, and what a crash left: rebuilt and tidied by looking at the jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from running_jobs import files
+from running_jobs.errors import NoSuchJob, UnreadableJob
+from running_jobs.job import ACTIVE, QUEUED
+from running_jobs.store import JobStore
+
+
+def has_work(store: JobStore) -> bool:
+    """Say whether some job is queued or active, by looking at the files."""
+    for job_id in store.open_ids():
+        with contextlib.suppress(NoSuchJob, UnreadableJob):
+            job = store.get(job_id)
+            if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere):
+                return True
+    return False
+
+
+def rebuild_open(store: JobStore, boot_id: str) -> None:
+    """Make the markers of jobs that are not final anew, if they are not those of this boot.
+
+    Markers are not synced to the disk, so that a power cut may lose some; jobs are, and none may.
+    """
+    with contextlib.suppress(OSError):
+        if files.read_bounded(store.paths.boot_id, 100).decode() == boot_id and os.path.isdir(store.paths.open):
+            return
+    files.make_private_directory(store.paths.open)
+    for job_id in store.ids():
+        with contextlib.suppress(NoSuchJob, UnreadableJob):
+            if not store.get(job_id).is_final:
+                store.mark_open(job_id)
+    files.write_atomically(store.paths.boot_id, boot_id.encode(), sync=False)
+
+
+def tidy(store: JobStore, job_id: str) -> None:
+    """Remove the marker of a job that is final, and the empty files of one that never came to be or is gone."""
+    with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
+        try:
+            if store.get(job_id).is_final:
+                os.unlink(store.paths.marker(job_id))
+        except NoSuchJob:
+            for path in (store.paths.out(job_id), store.paths.err(job_id)):
+                if os.path.lexists(path) and os.lstat(path).st_size == 0:
+                    os.unlink(path)
+            os.unlink(store.paths.marker(job_id))
