@@ -39,6 +39,7 @@ class HeldChild:
             try:
                 os.close(self._go)
                 os.close(self._problem)
+                os.setsid()
                 if os.read(go_read, 1):
                     _become(command, out, err)
             except BaseException as error:  # whatever it is, the runner must hear of it
@@ -74,7 +75,6 @@ def _explain(error: BaseException) -> str:
 
 
 def _become(command: CommandLine, out: int, err: int) -> None:
-    os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     for target, source in ((0, null), (1, out), (2, err)):
         os.dup2(source, target)
