@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
+from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
+from running_jobs.web.application import build_app
 
 from .conftest import Server, wait_for_end, wait_for_status
 
@@ -236,6 +238,8 @@ def test_raw_logs_in_parts(server: Server, store: JobStore) -> None:
         part = server.get(url, headers={"Range": value})
         assert (part.code, part.body) == (206, content[start:end])
         assert part.headers["Content-Range"] == f"bytes {start}-{(end or len(content)) - 1}/{len(content)}"
+    short = server.get(url, headers={"Range": "bytes=-99999999"})  # the last of fewer bytes: all (RFC 9110, 14.1.2)
+    assert (short.code, short.body) == (206, content)
     beyond = server.get(url, headers={"Range": f"bytes={len(content)}-"})
     assert (beyond.code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(content)}")
     assert server.get(url, headers={"Range": "nonsense"}).body == content
@@ -281,6 +285,34 @@ def test_result_files_are_listed_and_sent_harmlessly(server: Server, store: JobS
         "none",
     ):
         assert server.get(f"/jobs/{job['id']}/files/{name}").code == 404, name
+
+
+def test_many_results_are_listed_with_the_newest_pictures(server: Server, store: JobStore) -> None:
+    cmd = "cd $JOB_FILES; for i in $(seq 1000 2100); do : > f$i.png; done; touch -d '1 hour' f1500.png; : > 'a\nb.txt'"
+    job = wait_for_end(store, add(server, cmd, start=True)["id"])
+    listed = server.get(f"/jobs/{job.id}/files").json
+    assert listed["total"] == 1102
+    page = server.get(f"/?job={job.id}&tab=files").text
+    assert "The first 1000 of 1102 files" in page
+    shown = [
+        part.split('"')[0] for part in page.partition('class="pictures"')[2].partition("</ul>")[0].split('alt="')[1:]
+    ]
+    assert shown[-1] == "f1500.png"
+    assert "f2100.png" in shown
+
+
+def test_a_dispatcher_that_cannot_be_started_is_no_reason_to_refuse_what_is_stored(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_processes(*_: Any, **__: Any) -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "posix_spawn", no_processes)
+    client = build_app(load_settings(str(data))).test_client()
+    answer = client.post("/jobs", json={"command": {"type": "exec", "cmd": "true"}, "start": True})
+    assert answer.status_code == 201
+    assert client.put(f"/jobs/{answer.json['data'][0]['id']}/status", data="stop").json["data"][0]["status"] == "stop"
+    assert "No dispatcher could be started" in (data / "logs" / "background_jobs_errors.log").read_text()
 
 
 def test_links_in_place_of_logs_are_not_followed(server: Server, store: JobStore, tmp_path: Path) -> None:

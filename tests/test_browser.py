@@ -186,6 +186,42 @@ def test_a_verb_that_comes_too_late_is_refused_with_a_reason(page: Page, store: 
     assert all("409" in complaint for complaint in page.complaints())
 
 
+def test_after_a_refusal_the_page_goes_on_by_itself(page: Page, store: JobStore, launch: Any, actions: Any) -> None:
+    held = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    page.open(f"/?job={held.id}")
+    actions.stop(held.id)
+    page.run("document.querySelector('.verbs form').submit()")  # pressed a moment too late
+    page.wait_text(".notice.bad", "only idle jobs can be started")
+    launch("true", name="launched meanwhile")
+    page.wait_text("#jobs", "launched meanwhile")
+    assert not page.run("return [...document.querySelectorAll('[data-lost]')].some((notice) => !notice.hidden)")
+    assert all("409" in complaint for complaint in page.complaints())
+
+
+def test_files_and_details_follow_by_themselves(page: Page, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    page.launch(f"touch $JOB_FILES/one.txt; {gate.wait}; touch $JOB_FILES/two.txt; {gate.wait}; exit 4", name="files")
+    page.wait_status("active")
+    page.follow(".tabs a", "Files 1")
+    gate.open()
+    page.wait_text(".files", "two.txt")
+    page.follow(".tabs a", "Details")
+    gate.open()
+    page.wait_text(".facts", "exit code 4")
+
+
+def test_a_log_that_was_jumped_or_cut_says_so(page: Page, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    page.launch(f"echo first; {gate.wait}; yes | head -c 40000000; echo END; {gate.wait}", name="long")
+    page.wait_text("#log", "first")
+    assert page.text("[data-skipped]") == ""
+    gate.open()
+    page.wait_text("#log", "END")
+    page.wait_text("[data-skipped]", "the whole log has more before")
+    assert page.run("return document.querySelector('#log').textContent.length") < 2_000_000
+    gate.open()
+
+
 def test_errors_files_and_details_have_tabs_of_their_own(page: Page, store: JobStore) -> None:
     job_id = page.launch('echo good; echo bad >&2; echo 1,2 > "$JOB_FILES/table one.csv"; exit 4', env="TOKEN=geheim")
     page.wait_status("error")

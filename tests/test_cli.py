@@ -53,6 +53,28 @@ def test_it_runs_where_it_was_called(app_py, tmp_path: Path, monkeypatch: pytest
     assert app_py("run", "--wait", "--cwd", "sub", "pwd").out == f"{place}/sub\n"
 
 
+def test_a_directory_that_cannot_be_used_is_refused_in_one_line(
+    data: Path, app_py, tmp_path: Path, monkeypatch
+) -> None:
+    gone, odd = tmp_path / "gone", os.fsencode(tmp_path) + b"/w\xff"
+    for place in (os.fsencode(gone), odd):
+        os.mkdir(place)
+        monkeypatch.chdir(os.fsdecode(place))
+        if place != odd:
+            os.rmdir(place)
+        refused = app_py("run", "true")
+        assert (refused.code, len(refused.err.strip().splitlines())) == (1, 1), refused.err
+        assert app_py("run", "--wait", "--cwd", "/", "pwd").out == "/\n"
+    ids = [path.stem for path in data.glob("*.json")]
+    assert sorted(path.stem for path in data.glob("*.out")) == sorted(ids)
+
+
+def test_a_name_cannot_drive_the_terminal(app_py) -> None:
+    app_py("run", "--hold", "--name", "\x1b[31mred\x07", "true")
+    for command in (["list"], ["show", "last"]):
+        assert "\x1b" not in app_py(*command).out
+
+
 def test_interrupting_wait_leaves_the_job_running(data: Path, store: JobStore) -> None:
     with subprocess.Popen(
         [sys.executable, str(PROJECT / "app.py"), "run", "--wait", "sleep 1; echo through"],

@@ -253,3 +253,11 @@ def test_the_password_is_nowhere_to_be_seen_by_jobs(data: Path, guarded: Server,
     wait_for_end(store, job)
     assert b"o-secret" not in Path(store.paths.out(job)).read_bytes()
     assert os.path.getsize(store.paths.out(job)) > 0
+
+
+def test_a_plain_password_is_hashed_at_the_start_so_that_no_name_can_be_told_by_time(data: Path) -> None:
+    from running_jobs.settings import looks_hashed
+    from running_jobs.web.auth import users_of
+
+    (data / "config.toml").write_text('user = "olga"\npassword = "o"\n')
+    assert looks_hashed(users_of(load_settings(str(data)))["olga"].hash)
