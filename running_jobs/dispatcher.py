@@ -26,6 +26,7 @@ from running_jobs.recovery import declare_lost
 from running_jobs.scheduling import WaitingLine, choose_next
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
+from running_jobs.wake import sign
 
 LOOK_EVERY_S = 10.0
 LINGER_S = 30.0
@@ -64,8 +65,8 @@ class Dispatcher:
                 return  # the folder was removed or replaced: whoever needs us starts another
             self.look_at_changed()
             if now >= self.look_around_at:
-                self.look_around()
                 self.look_around_at = now + LOOK_EVERY_S
+                self.look_around()
             self.launch_those_whose_turn_it_is(now)
             if self.line or self.runners:
                 self.idle_since = now
@@ -107,9 +108,8 @@ class Dispatcher:
             self.look_at_all()
             return
         for job_id, hint in changed.items():
-            if hint in ENDED and not os.path.lexists(
-                self.store.paths.marker(job_id)
-            ):  # else the line may be all there is
+            has_marker = os.path.lexists(self.store.paths.marker(job_id))
+            if hint in ENDED and not has_marker:  # with one, the line may be all there is of that end
                 self.forget(job_id)
             elif hint != ACTIVE or job_id not in self.runners:
                 self.look_at(job_id)
@@ -253,6 +253,7 @@ class Dispatcher:
             return True
         if not files.try_lock(self.lock):
             return True
+        sign(self.lock)
         self.open_fifo()
         self.look_at_all()
         self.idle_since = time.monotonic()

@@ -30,6 +30,7 @@ from running_jobs.journal import append_error, append_unlocked, journal_line
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
+RESERVE_BYTES = 64 << 10
 
 _REFUSALS_OF_THE_DISK = {
     errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
@@ -57,6 +58,7 @@ class JobStore:
             if files.make_private_directory(self.paths.open):
                 with contextlib.suppress(FileNotFoundError):  # the markers are gone: have them rebuilt
                     os.unlink(self.paths.boot_id)
+            self._keep_reserve()
         except OSError as error:
             raise StorageFailed(f"The data directory {self.paths.data}", error) from error
 
@@ -159,7 +161,7 @@ class JobStore:
             for name, value in changes.items():
                 setattr(job, name, value)
             try:
-                self._write(job, detail or job.reason or "")
+                self._write_somehow(job, detail or job.reason or "")
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if after in FINAL and before not in FINAL:
@@ -255,6 +257,29 @@ class JobStore:
         self._write(job, detail)
         if self.sync:
             files.sync_directory(self.paths.data)
+
+    def _write_somehow(self, job: Job, detail: str) -> None:
+        """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended."""
+        try:
+            self._write(job, detail)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.lexists(self.paths.reserve):
+                raise
+            os.unlink(self.paths.reserve)
+            self._write(job, detail)
+
+    def _keep_reserve(self) -> None:
+        if os.path.lexists(self.paths.reserve):
+            return
+        try:
+            descriptor = files.open_private(self.paths.reserve, os.O_WRONLY | os.O_CREAT)
+            try:
+                files.write_all(descriptor, bytes(RESERVE_BYTES))
+            finally:
+                os.close(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(self.paths.reserve)
 
     def _write(self, job: Job, detail: str) -> None:
         content = job.to_json()  # what cannot be written must not be told
