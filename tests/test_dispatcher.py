@@ -208,6 +208,8 @@ def test_it_leaves_when_its_folder_is_gone(actions: Actions, data: Path, launch)
 def test_run_may_be_deleted_when_nothing_runs(actions: Actions, data: Path, launch) -> None:
     held = actions.submit({"command": {"type": "exec", "cmd": "echo held"}})
     first = wait_for_end(actions.store, launch("true").id)
+    runner = first.pid
+    wait_for(lambda: not psutil.pid_exists(runner) or is_gone(psutil.Process(runner)))  # then nothing runs
     shutil.rmtree(data / "run")
     second = wait_for_end(actions.store, launch("true").id)
     assert second.id > first.id
