@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from running_jobs import spec
-from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, WrongState
+from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
 from running_jobs.settings import Settings
@@ -167,7 +167,7 @@ class Actions:
     def _keep_going(self, start: Callable[[Settings], int | None]) -> None:
         try:
             _reap_later(start(self.settings))
-        except (DispatcherFailed, OSError) as error:
+        except (DispatcherFailed, StorageFailed, OSError) as error:
             self.store.note_error(str(error))
 
     def _store_new(self, template: Job, by: str | None) -> Job:

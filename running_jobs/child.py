@@ -1,17 +1,19 @@
-"""The first process of a job's command: forked, held back until it is recorded, then released.
+"""The first process of a job's command: forked, held back until it is recorded, then told what to become.
 
-Holding it back lets the runner write its session down in the same step that makes the job active:
-whatever kills the runner, the record knows where to look for the command.
+Holding it back lets the runner write its session down in the same step that makes the job active: whatever
+kills the runner, the record knows where to look for the command. It is forked before the runner does
+anything else, since each page that a process touches before a fork is copied once more after it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import marshal
 import os
 import resource
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+import stat
+from dataclasses import astuple, dataclass
 
 EXIT_NOT_STARTED = 127
 COMMAND_UMASK = 0o022
@@ -20,18 +22,20 @@ _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as we were started; 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What to execute and how; `nice` is added to the runner's own."""
+    """What to execute and how; `nice` is added to the runner's own, `out` and `err` are the paths of its logs."""
 
     argv: list[str]
     cwd: str
-    environ: Mapping[str, str]
+    environ: dict[str, str]
     nice: int
+    out: str
+    err: str
 
 
 class HeldChild:
     """A forked process that waits for `release` before it becomes the command, and ends if that never comes."""
 
-    def __init__(self, command: CommandLine, out: int, err: int) -> None:
+    def __init__(self) -> None:
         go_read, self._go = os.pipe()
         self._problem, problem_write = os.pipe()
         self.pid = os.fork()
@@ -40,8 +44,8 @@ class HeldChild:
                 os.close(self._go)
                 os.close(self._problem)
                 os.setsid()
-                if os.read(go_read, 1):
-                    _become(command, out, err)
+                if told := _read_all(go_read):
+                    _become(CommandLine(*marshal.loads(told)))  # noqa: S302 - written by our own runner
             except BaseException as error:  # whatever it is, the runner must hear of it
                 with contextlib.suppress(OSError):
                     os.write(problem_write, _explain(error).encode(errors="replace")[:4000])
@@ -50,14 +54,14 @@ class HeldChild:
         os.close(go_read)
         os.close(problem_write)
 
-    def release(self) -> str | None:
-        """Let it become the command. Return None, or why it could not."""
+    def release(self, command: CommandLine) -> str | None:
+        """Let it become a command. Return None, or why it could not."""
+        left = memoryview(marshal.dumps(astuple(command)))
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._go, b"\0")
+            while left:
+                left = left[os.write(self._go, left) :]
         os.close(self._go)
-        problem = b""
-        while part := os.read(self._problem, 4096):  # exec closes the pipe; until then there is nothing to watch
-            problem += part
+        problem = _read_all(self._problem)  # exec closes the pipe; until then there is nothing to watch
         os.close(self._problem)
         return problem.decode(errors="replace") or None
 
@@ -68,15 +72,22 @@ class HeldChild:
         os.waitpid(self.pid, 0)
 
 
+def _read_all(pipe: int) -> bytes:
+    content = b""
+    while part := os.read(pipe, 1 << 16):
+        content += part
+    return content
+
+
 def _explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
-def _become(command: CommandLine, out: int, err: int) -> None:
+def _become(command: CommandLine) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
-    for target, source in ((0, null), (1, out), (2, err)):
+    for target, source in ((0, null), (1, _open_log(command.out)), (2, _open_log(command.err))):
         os.dup2(source, target)
     os.umask(COMMAND_UMASK)
     resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
@@ -84,7 +95,16 @@ def _become(command: CommandLine, out: int, err: int) -> None:
     if command.nice:
         os.nice(command.nice)
     _restore_signals()
-    os.execve(command.argv[0], command.argv, dict(command.environ))  # noqa: S606 - running commands is what this is for
+    os.execve(command.argv[0], command.argv, command.environ)  # noqa: S606 - running commands is what this is for
+
+
+def _open_log(path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    log = os.open(path, flags, 0o600)  # without waiting, should a FIFO have been laid in its place
+    if not stat.S_ISREG(os.fstat(log).st_mode):
+        raise OSError(0, "Not a regular file", path)
+    os.set_blocking(log, True)
+    return log
 
 
 def _restore_signals() -> None:

@@ -58,7 +58,7 @@ def print_list(store: JobStore, status: str | None, context: str | None, limit: 
 
 def _row(job: Job) -> str:
     width = max(20, shutil.get_terminal_size((100, 24)).columns - 52)
-    shown = wording.printable(" ".join((job.name or job.what).split()))
+    shown = wording.harmless(" ".join((job.name or job.what).split()))
     code = "" if job.exit_code is None else str(job.exit_code)
     return f"{job.id}  {job.status:<6}  {code:>4}  {_duration(job):>11}  {shown[:width]}"
 
@@ -75,7 +75,7 @@ def print_job(store: JobStore, job: Job, as_json: bool) -> None:
     for name, value in public_record(job).items():
         if value not in (None, [], {}):
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{name:<16} {wording.printable(shown)}")
+            click.echo(f"{name:<16} {wording.harmless(shown)}")
     click.echo(f"{'logs':<16} {store.paths.out(job.id)} {store.paths.err(job.id)}")
 
 

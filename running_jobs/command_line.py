@@ -23,6 +23,13 @@ def command_line(job: Job, paths: JobPaths, settings: Settings) -> CommandLine:
     """Say what to execute for a job. Raise KeyError for a type that this version cannot run."""
     argv = {"exec": lambda: [settings.shell, "-c", job.command["cmd"]]}[job.command["type"]]()
     environ = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(paths, job.id)}
-    environ["JOB_ATTEMPT"] = str(job.attempt + 1)
-    nice = settings.nice if job.nice is None else job.nice
-    return CommandLine(argv, job.cwd or ENVIRONMENT.get("HOME") or "/", environ, nice)
+    environ["JOB_ATTEMPT"] = str(job.attempt)
+    environ.pop(ENGINE_MARK, None)
+    return CommandLine(
+        argv=argv,
+        cwd=job.cwd or ENVIRONMENT.get("HOME") or "/",
+        environ=environ,
+        nice=settings.nice if job.nice is None else job.nice,
+        out=paths.out(job.id),
+        err=paths.err(job.id),
+    )

@@ -18,7 +18,7 @@ import traceback
 from running_jobs import files
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
-from running_jobs.housekeeping import has_work, rebuild_open, tidy
+from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
 from running_jobs.processes import boot_id, open_process
@@ -48,7 +48,9 @@ class Dispatcher:
         self.jobs_by_pidfd: dict[int, str] = {}
         self.retry_at: dict[str, float] = {}  # jobs whose runner could not claim them
         self.failures: dict[str, int] = {}  # how often each of these could not be launched
-        self.at_rest: set[str] = set()  # open jobs with nothing to do for: idle, run elsewhere, unreadable
+        self.at_rest: dict[
+            str, tuple[int, int]
+        ] = {}  # open jobs with nothing to do for: idle, run elsewhere, unreadable
         self.poller = select.poll()
         self.fifo = -1
         self.follower = Follower(store.paths.journal)
@@ -89,8 +91,7 @@ class Dispatcher:
 
     def look_at_all(self) -> None:
         """Look at every job that is not final."""
-        rebuild_open(self.store, boot_id())
-        for job_id in self.store.open_ids():
+        for job_id in open_jobs(self.store, boot_id()):
             self.look_at(job_id)
 
     def look_around(self) -> None:
@@ -98,7 +99,9 @@ class Dispatcher:
         for job_id in [job_id for job_id, pidfd in self.runners.items() if pidfd < 0]:
             self.runner_ended(job_id)
         for job_id in self.store.open_ids():
-            if not (job_id in self.line or job_id in self.runners or job_id in self.retry_at or job_id in self.at_rest):
+            if job_id in self.line or job_id in self.runners or job_id in self.retry_at:
+                continue
+            if self.at_rest.get(job_id) != self.version_of(job_id):
                 self.look_at(job_id)
 
     def look_at_changed(self) -> None:
@@ -133,28 +136,37 @@ class Dispatcher:
         if job.is_final:
             self.forget(job.id)
         elif job.status is QUEUED and not taken:
-            self.at_rest.discard(job.id)
+            self.at_rest.pop(job.id, None)
             self.line.put(job.id, job.priority)
         else:
             self.line.remove(job.id)
             if job.status is ACTIVE and not job.runs_elsewhere and not taken:
                 self.adopt(job)
             elif not taken:
-                self.at_rest.add(job.id)
+                self.at_rest[job.id] = self.version_of(job.id)
 
     def set_aside(self, job_id: str, why: str) -> None:
         """Leave a job alone until it changes, and say so once."""
         self.line.remove(job_id)
-        if job_id not in self.at_rest:
-            self.at_rest.add(job_id)
+        version = self.version_of(job_id)
+        if self.at_rest.get(job_id) != version:
+            self.at_rest[job_id] = version
             self.store.note_error(why)
+
+    def version_of(self, job_id: str) -> tuple[int, int]:
+        """Return what changes whenever somebody writes the job's file."""
+        try:
+            found = os.lstat(self.store.paths.json(job_id))
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_mtime_ns
 
     def forget(self, job_id: str) -> None:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
         self.line.remove(job_id)
         self.retry_at.pop(job_id, None)
         self.failures.pop(job_id, None)
-        self.at_rest.discard(job_id)
+        self.at_rest.pop(job_id, None)
         if os.path.lexists(self.store.paths.marker(job_id)):
             with contextlib.suppress(JobsError):
                 tidy(self.store, job_id)

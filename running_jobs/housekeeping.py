@@ -12,29 +12,43 @@ from running_jobs.store import JobStore
 
 
 def has_work(store: JobStore) -> bool:
-    """Say whether some job is queued or active, by looking at the files."""
+    """Say whether some job is queued or active, by looking at the files; where they cannot be read now, say yes."""
     for job_id in store.open_ids():
-        with contextlib.suppress(NoSuchJob, UnreadableJob):
+        try:
             job = store.get(job_id)
-            if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere):
-                return True
+        except (NoSuchJob, UnreadableJob):
+            continue
+        except OSError:
+            return True
+        if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere):
+            return True
     return False
 
 
-def rebuild_open(store: JobStore, boot_id: str) -> None:
-    """Make the markers of jobs that are not final anew, if they are not those of this boot.
+def open_jobs(store: JobStore, boot_id: str) -> list[str]:
+    """Return the jobs that are not final; make their markers anew first, if those are not of this boot.
 
     Markers are not synced to the disk, so that a power cut may lose some; jobs are, and none may.
     """
     with contextlib.suppress(OSError):
         if files.read_bounded(store.paths.boot_id, 100).decode() == boot_id and os.path.isdir(store.paths.open):
-            return
+            return store.open_ids()
     files.make_private_directory(store.paths.open)
-    for job_id in store.ids():
-        with contextlib.suppress(NoSuchJob, UnreadableJob):
-            if not store.get(job_id).is_final:
-                store.mark_open(job_id)
-    files.write_atomically(store.paths.boot_id, boot_id.encode(), sync=False)
+    found = [job_id for job_id in store.ids() if _may_be_open(store, job_id)]
+    with contextlib.suppress(OSError):  # a full disk: then it is all looked at again the next time
+        for job_id in found:
+            store.mark_open(job_id)
+        files.write_atomically(store.paths.boot_id, boot_id.encode(), sync=False)
+    return found
+
+
+def _may_be_open(store: JobStore, job_id: str) -> bool:
+    try:
+        return not store.get(job_id).is_final
+    except NoSuchJob:
+        return False
+    except (UnreadableJob, OSError):  # who knows: the dispatcher says what is wrong with it
+        return True
 
 
 def tidy(store: JobStore, job_id: str) -> None:

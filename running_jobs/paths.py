@@ -14,7 +14,7 @@ class JobPaths:
         self.dispatcher_lock = f"{data}/run/dispatcher.lock"
         self.wake = f"{data}/run/wake"
         self.open = f"{data}/run/open"
-        self.reserve = f"{data}/run/reserve"
+        self.reserves = (f"{data}/run/reserve.1", f"{data}/run/reserve.2")
         self.boot_id = f"{data}/run/boot_id"
         self.journal = f"{data}/logs/background_jobs.log"
         self.errors = f"{data}/logs/background_jobs_errors.log"

@@ -148,17 +148,25 @@ def descendants(roots: Iterable[int], processes: dict[int, Process]) -> list[Pro
 
 
 def own_children() -> list[Process]:
-    """Return the living children of this process that are no dispatchers, exactly as they are now.
-
-    All orphans among a subreaper's descendants are its children: none here means none anywhere.
-    """
+    """Return this process's children as they are now, dead ones too."""
     me = os.getpid()
     try:
         pids = [int(pid) for pid in _read(f"/proc/{me}/task/{me}/children").split()]
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         pids = [process.pid for process in table().values() if process.parent == me]
-    found = (look_at(pid) for pid in pids)
-    return [child for child in found if child and child.state not in "ZX" and not is_engine(child.pid)]
+    return [child for pid in pids if (child := look_at(pid))]
+
+
+def only_engines_left() -> bool:
+    """Say for certain whether this subreaper has nothing below it, or nothing but dispatchers and their jobs.
+
+    All orphans among its descendants are its children. One that forks and exits all the time is not to be seen alive
+    in a list of children, so a list with a dead one proves nothing: wait for it and ask again.
+    """
+    if not has_children():
+        return True
+    children = own_children()
+    return bool(children) and all(child.state not in "ZX" and is_engine(child.pid) for child in children)
 
 
 def has_children() -> bool:
@@ -182,8 +190,9 @@ def may_signal(process: Process) -> bool:
 
 
 def is_engine(pid: int) -> bool:
-    """Say whether a process is a dispatcher or a runner."""
-    return carries(pid, {ENGINE_MARK: "1"})
+    """Say whether a process is a dispatcher or a runner: it has the mark, and no command's environment."""
+    variables = _environment_of(pid)
+    return f"{ENGINE_MARK}=1".encode() in variables and not any(v.startswith(b"JOB_ID=") for v in variables)
 
 
 def holds(pid: int, logs: set[tuple[int, int]]) -> bool:
@@ -198,11 +207,15 @@ def holds(pid: int, logs: set[tuple[int, int]]) -> bool:
 
 def carries(pid: int, marks: dict[str, str]) -> bool:
     """Say whether a process was started with all of these environment variables (readable for its owner and root)."""
-    try:
-        variables = _read(f"/proc/{pid}/environ").split(b"\0")
-    except OSError:
-        return False
+    variables = _environment_of(pid)
     return all(f"{name}={value}".encode() in variables for name, value in marks.items())
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    try:
+        return _read(f"/proc/{pid}/environ").split(b"\0")
+    except OSError:
+        return []
 
 
 def leftovers(

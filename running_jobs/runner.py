@@ -28,9 +28,11 @@ from running_jobs.processes import (
     boot_id,
     descendants,
     has_children,
+    is_engine,
     kill_groups,
     look_at,
     may_signal,
+    only_engines_left,
     own_children,
     rename_self,
     send_signal,
@@ -55,34 +57,18 @@ def run_attempt(store: JobStore, settings: Settings, job_id: str) -> None:
     it could not be claimed; the job is queued then.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
+    attempt = _Attempt(store, settings, job_id, HeldChild())
     rename_self(f"running-jobs: job {job_id}")
-    try:
-        if store.get(job_id).status is not QUEUED:
-            return
-        alive = files.open_private(store.paths.out(job_id), os.O_RDWR | os.O_CREAT)
-        files.wait_for_lock(alive, store.paths.out(job_id), CLAIM_WAIT_S)
-        become_subreaper()
-        attempt = _Attempt(store, settings, job_id)
-        if attempt.start():
-            attempt.watch()
-    except NoSuchJob:
-        return  # deleted before its turn
-    except LockTimeout as error:
-        if error.path != store.paths.out(job_id):
-            raise
-        return  # another runner of this job lives
-    except OSError as error:
-        if error.errno not in LASTING:
-            raise
-        reason = f"could not start: {error.filename}: {error.strerror}"
-        store.transition(job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(store.clock()))
+    if attempt.start():
+        attempt.watch()
 
 
 class _Attempt:
-    def __init__(self, store: JobStore, settings: Settings, job_id: str) -> None:
+    def __init__(self, store: JobStore, settings: Settings, job_id: str, child: HeldChild) -> None:
         self.store = store
         self.settings = settings
         self.job_id = job_id
+        self.child = child
         self.main_pid = 0
         self.ending = Ending()
         self.usage = Usage()
@@ -97,47 +83,51 @@ class _Attempt:
         """Claim the job and start its command. Return False if it is not ours to run."""
         started = False
         try:
-            job = self.store.get(self.job_id)
-            started = job.status is QUEUED and self._start(job)
+            started = self._start()
         except NoSuchJob:
-            tidy(self.store, self.job_id)  # it was deleted, and we may have made files of it anew
+            tidy(self.store, self.job_id)  # deleted before its turn, and we may have made files of it anew
+        except LockTimeout as error:
+            if error.path != self.store.paths.out(self.job_id):
+                raise
+            # else another runner of this job lives
+        except OSError as error:
+            if error.errno not in LASTING:
+                raise
+            reason = f"could not start: {error.filename}: {error.strerror}"
+            self.store.transition(self.job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(self.store.clock()))
         finally:
             if not started:
+                self.child.abandon()
                 self._remove_empty_results()
         return started
 
-    def _start(self, job: Job) -> bool:
+    def _start(self) -> bool:
         paths = self.store.paths
-        files.make_private_directory(paths.results(self.job_id))
-        logs = [self._open_log(path) for path in (paths.out(self.job_id), paths.err(self.job_id))]
-        try:
-            child = HeldChild(command_line(job, paths, self.settings), *logs)
-        except KeyError:
-            child = None
-            self.ending.problem = f"this version cannot run commands of type {job.command.get('type')}"
-        finally:
-            for descriptor in logs:
-                os.close(descriptor)
-        if not self._claim(child):
-            if child:
-                child.abandon()
+        if self.store.get(self.job_id).status is not QUEUED:
             return False
-        if child:
-            self.main_pid = child.pid
-            self.ending.problem = child.release()
+        self._lock = files.open_private(paths.out(self.job_id), os.O_RDWR | os.O_CREAT)
+        files.wait_for_lock(self._lock, paths.out(self.job_id), CLAIM_WAIT_S)
+        become_subreaper()
+        files.make_private_directory(paths.results(self.job_id))
+        job = self._claim()
+        if job is None:
+            return False
+        try:
+            command = command_line(job, paths, self.settings)
+        except KeyError:
+            self.ending.problem = f"this version cannot run commands of type {job.command.get('type')}"
+            self.child.abandon()
+        else:
+            self.main_pid = self.child.pid
+            self.ending.problem = self.child.release(command)
         return True
 
-    def _open_log(self, path: str) -> int:
-        descriptor = files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.set_blocking(descriptor, True)
-        return descriptor
-
-    def _claim(self, child: HeldChild | None) -> bool:
-        me, leader = look_at(os.getpid()), look_at(child.pid) if child else None
+    def _claim(self) -> Job | None:
+        me, leader = look_at(os.getpid()), look_at(self.child.pid)
         now = to_iso(self.store.clock())
         claim: dict[str, Any] = {
             "status": ACTIVE, "pid": os.getpid(), "pid_started": me and me.started, "boot_id": boot_id(),
-            "session": child and child.pid, "session_started": leader and leader.started,
+            "session": self.child.pid, "session_started": leader and leader.started,
             "host": os.uname().nodename, "started_at": now, "asked": None, "executor": "local",
         }  # fmt: skip
 
@@ -149,13 +139,7 @@ class _Attempt:
             number = job.attempt + 1
             return {**claim, "attempt": number, "attempts": [*job.attempts, {"attempt": number, "started_at": now}]}
 
-        try:
-            claimed = self.store.update(self.job_id, decide)
-        except JobsError:
-            if child:
-                child.abandon()
-            raise
-        return claimed is not None
+        return self.store.update(self.job_id, decide)
 
     # --- watch
 
@@ -196,7 +180,7 @@ class _Attempt:
 
     def _unfinished(self) -> bool:
         """Whether a process is left that could still be ended. Orphans come back to us: no child, no descendant."""
-        if not has_children() or not own_children():
+        if only_engines_left():
             return False
         found = self._processes() if self.killing else []
         return not found or any(may_signal(process) for process in found)
@@ -218,11 +202,12 @@ class _Attempt:
                 send_signal(process.pid, process.started, signal.SIGKILL)
                 seen.add((process.pid, process.started))
         for _ in range(HOPS):  # one that forks and exits is gone before a look at all processes is over
-            children = own_children()
-            if not children:
+            if only_engines_left():
                 break
-            for child in children:
-                send_signal(child.pid, child.started, signal.SIGKILL)
+            for child in own_children():
+                if not is_engine(child.pid):
+                    send_signal(child.pid, child.started, signal.SIGKILL)
+            self._reap()
 
     # --- ending on request
 

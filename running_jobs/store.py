@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from running_jobs import files
+from running_jobs import files, reserve
 from running_jobs.errors import (
     AmbiguousId,
     DataGone,
@@ -30,7 +30,6 @@ from running_jobs.journal import append_error, append_unlocked, journal_line
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
-RESERVE_BYTES = 64 << 10
 
 _REFUSALS_OF_THE_DISK = {
     errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
@@ -58,7 +57,7 @@ class JobStore:
             if files.make_private_directory(self.paths.open):
                 with contextlib.suppress(FileNotFoundError):  # the markers are gone: have them rebuilt
                     os.unlink(self.paths.boot_id)
-            self._keep_reserve()
+            reserve.keep(self.paths)
         except OSError as error:
             raise StorageFailed(f"The data directory {self.paths.data}", error) from error
 
@@ -263,23 +262,13 @@ class JobStore:
         try:
             self._write(job, detail)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.lexists(self.paths.reserve):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            os.unlink(self.paths.reserve)
-            self._write(job, detail)
-
-    def _keep_reserve(self) -> None:
-        if os.path.lexists(self.paths.reserve):
-            return
-        try:
-            descriptor = files.open_private(self.paths.reserve, os.O_WRONLY | os.O_CREAT)
-            try:
-                files.write_all(descriptor, bytes(RESERVE_BYTES))
-            finally:
-                os.close(descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(self.paths.reserve)
+            spending = reserve.spend(self.paths, self.sync)
+            spending.make_room()
+            with contextlib.suppress(OSError):  # snatched by somebody: this once, a change comes without its line
+                files.append_line(self.paths.journal, journal_line(self.clock(), job, job.status.value, detail))
+            spending.become(self.paths.json(job.id), job.to_json())
 
     def _write(self, job: Job, detail: str) -> None:
         content = job.to_json()  # what cannot be written must not be told

@@ -27,6 +27,7 @@ REPLACE_WAIT_S = 5.0
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SLURM_CONF")
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 _LOCK_DESCRIPTOR = 3
+_SIGNATURE_BYTES = 200
 
 
 def poke(paths: JobPaths) -> bool:
@@ -95,11 +96,12 @@ def replace_dispatcher(settings: Settings) -> int:
 
 
 def sign(lock: int) -> None:
-    """Write into the lock's file who holds it."""
+    """Write into the lock's file who holds it. On a full disk it stays unsigned: it can then only not be replaced."""
     me = look_at(os.getpid())
     if me is not None:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps({"pid": me.pid, "started": me.started, "boot_id": boot_id()}).encode(), 0)
+        signature = json.dumps({"pid": me.pid, "started": me.started, "boot_id": boot_id()})
+        with contextlib.suppress(OSError):
+            os.pwrite(lock, signature.encode().ljust(_SIGNATURE_BYTES), 0)
 
 
 def _open_lock(paths: JobPaths) -> int:

@@ -9,6 +9,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped)
 
 
+def harmless(text: str) -> str:
+    """Return a text on one line in which nothing acts on a terminal, and that otherwise reads as it was typed."""
+    return "".join(c if _is_harmless(ord(c)) else f"\\x{ord(c):02x}" for c in text.replace("\n", "\\n"))
+
+
+def _is_harmless(code: int) -> bool:
+    control = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
+    return not control and code not in _BIDIRECTIONAL
+
+
+_BIDIRECTIONAL = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # they would reorder what is around them
+
+
 def duration(seconds: float | None) -> str:
     """Say how long: `0.4 s`, `42 s`, `3 min 5 s`, `2 h 14 min`, `3 d 4 h`; an empty text for None."""
     if seconds is None:

@@ -27,7 +27,7 @@ export function followLog(log) {
     }
     if (!answer?.ok) return false;
     let bytes = new Uint8Array(await answer.arrayBuffer());
-    if (append.isAfresh()) bytes = bytes.subarray(bytes.indexOf(10) + 1); // from a line's begin on
+    if (append.beginsAfresh()) bytes = bytes.subarray(bytes.indexOf(10) + 1); // from a line's begin on
     offset = Number(answer.headers.get("X-Next-Offset"));
     if (bytes.length) append(decoder.decode(bytes, { stream: true }));
     state.textContent = final ? "" : "following";
@@ -44,7 +44,6 @@ function appender(log, onCut) {
   let afresh = false;
 
   function append(text) {
-    afresh = false;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     const lines = (unfinished.data + text).split("\n");
     const rest = overwritten(lines.pop());
@@ -64,7 +63,11 @@ function appender(log, onCut) {
     }
   }
 
-  append.isAfresh = () => afresh;
+  append.beginsAfresh = () => {
+    const was = afresh;
+    afresh = false;
+    return was;
+  };
   append.clear = () => {
     afresh = true;
     onCut();

@@ -20,6 +20,7 @@ LAYERS = [
     {"errors", "paths"},
     {"files", "settings", "job", "wording"},
     {"journal", "spec", "records", "processes", "scheduling", "logs", "child", "ending"},
+    {"reserve"},
     {"store"},
     {"index", "wake", "housekeeping"},
     {"command_line"},

@@ -66,12 +66,22 @@ def test_the_job_that_filled_it_can_be_ended_and_deleting_makes_room(small: Acti
     assert len([line for line in lines if f" {filling} " in line and " - stop - " in line]) == 1
 
 
+def test_a_job_that_fills_it_again_and_again_can_be_killed(small: Actions) -> None:
+    hog = run(small, "while :; do head -c 65536 /dev/zero 2>/dev/null || sleep 0.005; done")
+    wait_for(lambda: free_bytes(small) == 0)
+    small.kill(hog)
+    assert wait_for_end(small.store, hog).status == "stop"
+    small.delete(hog)
+    assert wait_for_end(small.store, run(small, "true")).status == "done"
+
+
 def test_an_end_that_cannot_be_written_is_written_as_soon_as_it_can(small: Actions) -> None:
     store = small.store
     ending = run(small, "while [ ! -e $JOB_FILES/go ]; do sleep 0.02; done; exit 7")
     wait_for(lambda: store.get(ending).status == "active")
     Path(store.paths.results(ending), "go.not").touch()
-    os.unlink(store.paths.reserve)
+    for reserve in store.paths.reserves:
+        os.unlink(reserve)
     filler = Path(store.paths.data, "filler")
     with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         while True:

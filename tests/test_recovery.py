@@ -131,6 +131,17 @@ def test_one_damaged_record_holds_nobody_up(
     assert not errors.exists() or errors.read_text().count("dispatcher failed") == 0
 
 
+def test_a_record_that_was_damaged_and_mended_by_hand_goes_on(actions: Actions, store: JobStore, launch) -> None:
+    wait_for_status(store, launch("exec sleep 1000").id, "active")  # so that the dispatcher stays
+    idle = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    path = Path(store.paths.json(idle.id))
+    whole = json.loads(path.read_text())
+    path.write_text("{broken")
+    wait_for_end(store, launch("true").id)
+    path.write_text(json.dumps(whole | {"status": "queued"}))
+    assert wait_for_end(store, idle.id, 15).status == "done"
+
+
 def test_a_job_of_the_same_id_in_another_directory_is_not_a_leftover(
     actions: Actions, store: JobStore, tmp_path: Path
 ) -> None:

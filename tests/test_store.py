@@ -21,7 +21,7 @@ from running_jobs.errors import (
     UnreadableJob,
     WrongState,
 )
-from running_jobs.housekeeping import rebuild_open
+from running_jobs.housekeeping import open_jobs
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id
 from running_jobs.store import JobStore
 
@@ -232,14 +232,14 @@ def test_many_processes_move_each_job_exactly_once(store: JobStore, data: Path) 
 def test_markers_are_rebuilt_from_the_jobs_after_a_boot_or_when_they_are_gone(store: JobStore) -> None:
     open_job, ended = add(store, QUEUED), add(store)
     store.transition(ended.id, {IDLE}, DONE)
-    rebuild_open(store, "this boot")
+    open_jobs(store, "this boot")
     os.unlink(store.paths.marker(open_job.id))
-    rebuild_open(store, "this boot")
+    open_jobs(store, "this boot")
     assert store.open_ids() == []  # believed: nothing but a power cut loses one
-    rebuild_open(store, "the next boot")
+    open_jobs(store, "the next boot")
     assert store.open_ids() == [open_job.id]
     os.unlink(store.paths.marker(open_job.id))
     os.rmdir(store.paths.open)
     store.prepare()
-    rebuild_open(store, "the next boot")
+    open_jobs(store, "the next boot")
     assert store.open_ids() == [open_job.id]

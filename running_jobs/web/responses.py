@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from running_jobs.errors import (
     AmbiguousId,
+    DataGone,
     DispatcherFailed,
     InvalidJob,
     JobsError,
@@ -31,6 +32,7 @@ CODES: dict[type[JobsError], int] = {
     UnreadableJob: 409,
     LockTimeout: 503,
     DispatcherFailed: 503,
+    DataGone: 503,
     StorageFailed: 507,
 }
 
