@@ -13,15 +13,15 @@ import os
 import resource
 import signal
 import stat
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from typing import NamedTuple
 
 EXIT_NOT_STARTED = 127
 COMMAND_UMASK = 0o022
 _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as we were started; the dispatcher raises its own
 
 
-@dataclass(frozen=True)
-class CommandLine:
+class CommandLine(NamedTuple):
     """What to execute and how; `nice` is added to the runner's own, `out` and `err` are the paths of its logs."""
 
     argv: list[str]
@@ -56,7 +56,7 @@ class HeldChild:
 
     def release(self, command: CommandLine) -> str | None:
         """Let it become a command. Return None, or why it could not."""
-        left = memoryview(marshal.dumps(astuple(command)))
+        left = memoryview(marshal.dumps(tuple(command)))
         with contextlib.suppress(BrokenPipeError):
             while left:
                 left = left[os.write(self._go, left) :]

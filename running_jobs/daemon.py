@@ -15,6 +15,7 @@ import traceback
 from running_jobs import files
 from running_jobs.dispatcher import Dispatcher
 from running_jobs.errors import LockTimeout
+from running_jobs.processes import prepare_for_forks
 from running_jobs.settings import Settings, engine_settings, load_settings
 from running_jobs.store import JobStore
 from running_jobs.wake import REPLACE_WAIT_S, sign
@@ -40,6 +41,7 @@ def main(data: str) -> None:
     try:
         dispatcher = Dispatcher(store, settings, lock)
         sign(lock)
+        prepare_for_forks()
         gc.collect()
         gc.disable()
         gc.freeze()  # the collector's marks would copy every page that runners share

@@ -96,7 +96,8 @@ def _seconds_from_utc(moment: time.struct_time) -> int:
 
 _STATUS_BY_NAME = {status.value: status for status in JobStatus}
 _MAX_NUMBER = 1e15
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_decode = json.JSONDecoder().raw_decode  # without what json.loads does around it, which costs every runner 200 kB
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",\n ", ": ")).encode
 
 
 @dataclass
@@ -165,15 +166,17 @@ class Job:
         return record
 
     def to_json(self) -> bytes:
-        """Return the JSON file's content, a field a line (json's own indenting would take it ten times as long)."""
-        fields = [f"{_encode(name)}: {_encode(value)}" for name, value in self.to_dict().items()]
-        return ("{\n " + ",\n ".join(fields) + "\n}\n").encode()
+        """Return the JSON file's content, an item a line (json's own indenting would take it ten times as long)."""
+        return f"{{\n {_encode(self.to_dict())[1:-1]}\n}}\n".encode()
 
     @classmethod
     def from_json(cls, job_id: str, content: bytes) -> Job:
         """Read a JSON file's content. Raise UnreadableJob if it is not the job of this id."""
         try:
-            record = json.loads(content)
+            text = content.decode().strip()
+            record, end = _decode(text)
+            if end != len(text):
+                raise ValueError("there is more behind it")
             if b"\\u" in content:
                 _encode(record).encode()  # half a surrogate pair can be read, but never be written
             record["status"] = _STATUS_BY_NAME[record["status"]]

@@ -22,8 +22,8 @@ _TAIL = 64 << 10
 
 def journal_line(now_s: float, job: Job, status: str, detail: str) -> str:
     """Make the line `<time> <id> <what> - <status> - <detail>`, newlines escaped."""
-    what = printable(job.what)[:WHAT_CHARACTERS]
-    return f"{to_iso(now_s)} {job.id} {what} - {status} - {printable(detail)[:DETAIL_CHARACTERS]}"
+    what = printable(job.what[:WHAT_CHARACTERS])[:WHAT_CHARACTERS]
+    return f"{to_iso(now_s)} {job.id} {what} - {status} - {printable(detail[:DETAIL_CHARACTERS])}"
 
 
 def append_error(path: str, now_s: float, text: str) -> None:

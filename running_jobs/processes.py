@@ -257,17 +257,35 @@ def end_all(find: Callable[[], list[Process]], wait_s: float) -> list[Process]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def _argument_area() -> tuple[int, int] | None:
+    """Return where this process's command line is in its memory; forked processes have theirs at the same place."""
+    try:
+        fields = _read("/proc/self/stat").rpartition(b")")[2].split()
+        return int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def prepare_for_forks() -> None:
+    """Find out now what every forked process would have to find out anew."""
+    boot_id()
+    _argument_area()
+
+
 def rename_self(title: str) -> None:
     """Show `title` as this process's command line, for as many bytes as the old one had (best effort).
 
     A forked process shows its parent's command line otherwise, and would be taken for it. A last byte that is
     not NUL tells the kernel that the area was rewritten and ends at the first NUL (fs/proc/base.c).
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = _read("/proc/self/stat").rpartition(b")")[2].split()
-        start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
+    area = _argument_area()
+    if area is None:
+        return
+    start, end = area
+    try:
         memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.pwrite(memory, title.encode()[: end - start - 2].ljust(end - start - 1, b"\0") + b"\1", start)
-        finally:
-            os.close(memory)
+        os.pwrite(memory, title.encode()[: end - start - 2].ljust(end - start - 1, b"\0") + b"\1", start)
+        os.close(memory)
+    except OSError:
+        return  # a kernel that forbids it: the old title does no harm to people, it only misleads them

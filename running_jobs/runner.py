@@ -47,6 +47,7 @@ KILL_AGAIN_S = 0.05
 HOPS = 50
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
+HOST = os.uname().nodename
 LASTING = {errno.ELOOP, errno.EINVAL}  # a link or a device in place of a log
 
 
@@ -128,7 +129,7 @@ class _Attempt:
         claim: dict[str, Any] = {
             "status": ACTIVE, "pid": os.getpid(), "pid_started": me and me.started, "boot_id": boot_id(),
             "session": self.child.pid, "session_started": leader and leader.started,
-            "host": os.uname().nodename, "started_at": now, "asked": None, "executor": "local",
+            "host": HOST, "started_at": now, "asked": None, "executor": "local",
         }  # fmt: skip
 
         def decide(job: Job) -> dict[str, Any] | None:

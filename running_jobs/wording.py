@@ -5,12 +5,16 @@ from __future__ import annotations
 
 def printable(text: str) -> str:
     """Return a text on one line in which nothing acts on a terminal: escape sequences and line ends are spelled out."""
+    if text.isprintable() and "\\" not in text:
+        return text
     escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped)
 
 
 def harmless(text: str) -> str:
     """Return a text on one line in which nothing acts on a terminal, and that otherwise reads as it was typed."""
+    if text.isprintable():
+        return text
     return "".join(c if _is_harmless(ord(c)) else f"\\x{ord(c):02x}" for c in text.replace("\n", "\\n"))
 
 
