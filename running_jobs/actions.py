@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from running_jobs import spec
+from running_jobs import logs, spec
 from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
@@ -198,7 +198,7 @@ class Actions:
     def _add(self, path_of: Callable[[str], str], job_id: str, field: str, entry: str) -> None:
         spec.text(field, entry)
         self.store.get(job_id)
-        self.store.append_entry(path_of(job_id), entry)
+        logs.append_entry(path_of(job_id), entry)
 
     def _refuse_what_is_not_approved(self, options: Mapping[str, Any]) -> None:
         if not self.settings.allowed_commands:

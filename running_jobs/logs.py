@@ -1,11 +1,14 @@
-"""Reading a job's logs while they grow: the last part, the last lines, what came since an offset.
+"""Reading a job's logs while they grow: the last part, the last lines, what came since an offset; and adding to them.
 
 Never reads more than a bounded part into memory, however long the log or its lines are.
 """
 
 from __future__ import annotations
 
+import os
+
 from running_jobs import files
+from running_jobs.errors import StorageFailed
 
 TAIL_BYTES = 64 << 10
 LINES_BYTES = 4 << 20
@@ -68,3 +71,15 @@ def as_on_a_terminal(text: str) -> str:
     """
     lines = [line[line.rstrip("\r").rfind("\r") + 1 :] for line in text.split("\n")]
     return "\n".join([*(line.rstrip("\r") for line in lines[:-1]), lines[-1]])
+
+
+def append_entry(path: str, text: str) -> None:
+    """Append an entry to a log or response as whole lines. Raise StorageFailed."""
+    try:
+        descriptor = files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            files.write_all(descriptor, text.encode() + (b"" if text.endswith("\n") else b"\n"))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageFailed("The entry", error) from error

@@ -21,6 +21,7 @@ from running_jobs.errors import (
     ForbiddenTransition,
     InvalidJob,
     NoSuchJob,
+    NotAllowed,
     StorageFailed,
     UnreadableJob,
     WrongState,
@@ -37,6 +38,8 @@ _REFUSALS_OF_THE_DISK = {
 
 _NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
 
+_OURS = {"run", "logs", "workers", "config.toml", "secret", "paused", ".gitkeep", "lost+found"}
+
 Decision = Callable[[Job], "dict[str, Any] | None"]
 
 
@@ -49,7 +52,11 @@ class JobStore:
         self.clock = clock
 
     def prepare(self) -> None:
-        """Make the data directory and its folders where missing, for their owner alone. Raise StorageFailed."""
+        """Make the data directory and its folders where missing, for their owner alone.
+
+        Raise StorageFailed, or NotAllowed for a directory that is open to others and was made for something else.
+        """
+        self._refuse_to_close_what_is_not_ours()
         try:
             os.makedirs(os.path.dirname(self.paths.data), exist_ok=True)
             for folder in (self.paths.data, self.paths.run, self.paths.logs):
@@ -60,6 +67,17 @@ class JobStore:
             reserve.keep(self.paths)
         except OSError as error:
             raise StorageFailed(f"The data directory {self.paths.data}", error) from error
+
+    def _refuse_to_close_what_is_not_ours(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if not os.stat(self.paths.data).st_mode & 0o077:
+                return
+            names = os.listdir(self.paths.data)
+            if names and not any(name in _OURS or name.endswith(".json") for name in names):
+                raise NotAllowed(
+                    f"{self.paths.data} holds other things and is open to others; a data directory is made private. "
+                    "Name a new or an empty one."
+                )
 
     # --- reading
 
@@ -180,17 +198,6 @@ class JobStore:
                 self._remove_files(job_id)
             except OSError as error:
                 raise StorageFailed(f"The deletion of job {job_id}", error) from error
-
-    def append_entry(self, path: str, text: str) -> None:
-        """Append an entry to a log or response file as whole lines."""
-        try:
-            descriptor = files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            try:
-                files.write_all(descriptor, text.encode() + (b"" if text.endswith("\n") else b"\n"))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StorageFailed("The entry", error) from error
 
     def pause(self, paused: bool) -> None:
         """Start nothing new from now on, or start again."""

@@ -18,6 +18,7 @@ from running_jobs.errors import (
     ForbiddenTransition,
     LockTimeout,
     NoSuchJob,
+    NotAllowed,
     UnreadableJob,
     WrongState,
 )
@@ -203,6 +204,19 @@ def test_a_torn_line_is_closed_before_the_next(store: JobStore) -> None:
     store.transition(job.id, {IDLE}, QUEUED)
     assert Path(store.paths.journal).read_text().splitlines()[1:][0].endswith("torn")
     assert f" {job.id} " in Path(store.paths.journal).read_text().splitlines()[-1]
+
+
+def test_a_directory_of_others_is_not_made_private(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "letters.txt").touch()
+    with pytest.raises(NotAllowed, match="holds other things"):
+        JobStore(str(shared)).prepare()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+    assert os.listdir(shared) == ["letters.txt"]
+    (shared / "letters.txt").unlink()
+    JobStore(str(shared)).prepare()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o700
 
 
 def test_the_lock_is_waited_for_no_longer_than_said(store: JobStore) -> None:
