@@ -101,6 +101,11 @@ def dispatcher_of(data: Path | str) -> psutil.Process | None:
     return None
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a folder in which a runner or dispatcher that is just ending may still make a file."""
+    wait_for(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists(), f"{path} to be gone")
+
+
 def is_gone(process: psutil.Process) -> bool:
     """Say whether a process has ended, whether or not init has noticed."""
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
@@ -153,3 +153,5 @@ def _is_replaced(element: Any) -> bool:
         return not element.tag_name
     except StaleElementReferenceException:
         return True
+    except WebDriverException:  # asked in the middle of the change, the driver does not know: ask again
+        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,16 @@ from running_jobs.job import JobStatus
 from running_jobs.processes import ENGINE_MARK
 from running_jobs.store import JobStore
 
-from .conftest import PROJECT, dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_status
+from .conftest import (
+    PROJECT,
+    dispatcher_of,
+    is_gone,
+    kill_and_wait,
+    remove_tree,
+    wait_for,
+    wait_for_end,
+    wait_for_status,
+)
 
 
 def test_slots_bound_how_many_run_and_the_first_come_is_the_first_served(configure, tmp_path: Path) -> None:
@@ -200,7 +208,7 @@ def test_a_second_one_by_hand_gives_way(actions: Actions, data: Path, launch, mo
 def test_it_leaves_when_its_folder_is_gone(actions: Actions, data: Path, launch) -> None:
     wait_for_end(actions.store, launch("true").id)
     dispatcher = dispatcher_of(data)
-    shutil.rmtree(data)
+    remove_tree(data)
     wait_for(lambda: is_gone(dispatcher))
     data.mkdir()
 
@@ -210,7 +218,7 @@ def test_run_may_be_deleted_when_nothing_runs(actions: Actions, data: Path, laun
     first = wait_for_end(actions.store, launch("true").id)
     runner = first.pid
     wait_for(lambda: not psutil.pid_exists(runner) or is_gone(psutil.Process(runner)))  # then nothing runs
-    shutil.rmtree(data / "run")
+    remove_tree(data / "run")
     second = wait_for_end(actions.store, launch("true").id)
     assert second.id > first.id
     actions.start(held.id)
@@ -281,7 +289,7 @@ def test_a_job_run_elsewhere_keeps_no_dispatcher(actions: Actions, data: Path) -
 def test_a_removed_directory_is_not_made_again(launch, store: JobStore, data: Path) -> None:
     job = wait_for_status(store, launch("sleep 0.5").id, "active")
     runner = psutil.Process(job.pid)
-    shutil.rmtree(data)
+    remove_tree(data)
     wait_for(lambda: is_gone(runner))
     assert not data.exists()
     data.mkdir()

@@ -274,7 +274,7 @@ def test_the_results_folder_is_there_before_and_gone_if_empty(launch, store: Job
     kept = wait_for_end(store, launch('echo x > "$JOB_FILES/result"').id)
     empty = wait_for_end(store, launch('test -d "$JOB_FILES"').id)
     assert empty.exit_code == 0
-    assert not os.path.exists(store.paths.results(empty.id))
+    wait_for(lambda: not os.path.exists(store.paths.results(empty.id)))
     assert os.listdir(store.paths.results(kept.id)) == ["result"]
     assert stat.S_IMODE(os.stat(store.paths.results(kept.id)).st_mode) == 0o700
 
