@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from running_jobs import logs, spec
+from running_jobs import checks, logs, spec
 from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
@@ -38,7 +38,7 @@ class Actions:
         """
         self._refuse_what_is_not_approved(options)
         template = spec.new_job(options, timeout=self.settings.timeout)
-        template.cwd = _existing(spec.directory("cwd", template.cwd or cwd or "~"))
+        template.cwd = _existing(checks.directory("cwd", template.cwd or cwd or "~"))
         template.owner = by
         return self._store_new(template, by)
 
@@ -196,7 +196,7 @@ class Actions:
         return job
 
     def _add(self, path_of: Callable[[str], str], job_id: str, field: str, entry: str) -> None:
-        spec.text(field, entry)
+        checks.text(field, entry)
         self.store.get(job_id)
         logs.append_entry(path_of(job_id), entry)
 

@@ -15,36 +15,20 @@ import time
 from typing import Any
 
 from running_jobs import files
-from running_jobs.child import HeldChild, Usage
+from running_jobs.child import HeldChild
 from running_jobs.command_line import command_line
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
+from running_jobs.family import Family
 from running_jobs.housekeeping import tidy
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
-from running_jobs.processes import (
-    LOOK_AGAIN,
-    Process,
-    become_subreaper,
-    boot_id,
-    descendants,
-    has_children,
-    is_engine,
-    kill_groups,
-    look_at,
-    may_signal,
-    only_engines_left,
-    own_children,
-    rename_self,
-    send_signal,
-    table,
-)  # fmt: skip
+from running_jobs.processes import LOOK_AGAIN, become_subreaper, boot_id, has_children, look_at, rename_self
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
-HOPS = 50
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
 HOST = os.uname().nodename
@@ -70,12 +54,10 @@ class _Attempt:
         self.settings = settings
         self.job_id = job_id
         self.child = child
-        self.main_pid = 0
+        self.family = Family(child.pid)
         self.ending = Ending()
-        self.usage = Usage()
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
-        self.killing = False
         self.seen_record: tuple[int, int] | None = None
 
     # --- start
@@ -118,8 +100,8 @@ class _Attempt:
         except KeyError:
             self.ending.problem = f"this version cannot run commands of type {job.command.get('type')}"
             self.child.abandon()
+            self.family.first = 0
         else:
-            self.main_pid = self.child.pid
             self.ending.problem = self.child.release(command)
         return True
 
@@ -147,11 +129,12 @@ class _Attempt:
     def watch(self) -> None:
         """Wait until the command has ended, or was ended, with all its processes; then record it."""
         while True:
-            self._reap()
-            if self.ending.wait_status is not None or self.main_pid == 0:
+            self.family.reap()
+            self.ending.wait_status = self.family.wait_status
+            if self.ending.wait_status is not None or self.family.first == 0:
                 if not self.ending.cause and self._record_end():
                     return
-                if self.ending.cause and not self._unfinished():
+                if self.ending.cause and not self.family.can_be_ended():
                     self._record_end()
                     return
             self._look_for_asked()
@@ -159,8 +142,7 @@ class _Attempt:
             if self.ending.cause is None and now >= self.timeout_at:
                 self._begin_ending("timeout", None)
             if now >= self.kill_at:
-                self.killing = True
-                self._kill_all()
+                self.family.kill()
                 self.kill_at = now + KILL_AGAIN_S  # again, for what was forked meanwhile
             self._sleep()
 
@@ -168,47 +150,6 @@ class _Attempt:
         deadline = min(self.kill_at, self.timeout_at if self.ending.cause is None else float("inf"))
         wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
         signal.sigtimedwait(WAKING, wait_s)
-
-    def _reap(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                self.usage.add(usage)
-                if pid == self.main_pid:
-                    self.ending.wait_status = status
-
-    def _unfinished(self) -> bool:
-        """Whether a process is left that could still be ended. Orphans come back to us: no child, no descendant."""
-        if only_engines_left():
-            return False
-        found = self._processes() if self.killing else []
-        return not found or any(may_signal(process) for process in found)
-
-    def _processes(self) -> list[Process]:
-        return descendants([os.getpid()], table())
-
-    def _signal_all(self, *signums: int) -> None:
-        for process in self._processes():
-            for signum in signums:
-                send_signal(process.pid, process.started, signum)
-
-    def _kill_all(self) -> None:
-        """SIGKILL all there are, and at once those that were forked meanwhile, so that no storm of forks outruns us."""
-        seen: set[tuple[int, int]] = set()
-        while found := [process for process in self._processes() if (process.pid, process.started) not in seen]:
-            kill_groups(found)
-            for process in found:
-                send_signal(process.pid, process.started, signal.SIGKILL)
-                seen.add((process.pid, process.started))
-        for _ in range(HOPS):  # one that forks and exits is gone before a look at all processes is over
-            if only_engines_left():
-                break
-            for child in own_children():
-                if not is_engine(child.pid):
-                    send_signal(child.pid, child.started, signal.SIGKILL)
-            self._reap()
 
     # --- ending on request
 
@@ -223,7 +164,7 @@ class _Attempt:
 
     def _obey(self, asked: dict[str, Any]) -> None:
         verb = asked["verb"]
-        if self.ending.cause is None or (verb == "kill" and not self.killing):
+        if self.ending.cause is None or (verb == "kill" and not self.family.killing):
             self._begin_ending(verb, asked.get("by"))
 
     def _begin_ending(self, cause: str, by: str | None) -> None:
@@ -236,7 +177,7 @@ class _Attempt:
             self.kill_at = now
         else:
             self.kill_at = now + self.settings.grace_seconds
-            self._signal_all(signal.SIGTERM, signal.SIGCONT)  # a stopped process sees no SIGTERM until it goes on
+            self.family.send(signal.SIGTERM, signal.SIGCONT)  # a stopped process sees no SIGTERM until it goes on
 
     # --- the end
 
@@ -245,7 +186,7 @@ class _Attempt:
 
         Return False if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
         """
-        behind = self._processes() if has_children() else []
+        behind = self.family.members() if has_children() else []
         overruled = False
 
         def decide(job: Job) -> dict[str, Any] | None:
@@ -258,7 +199,7 @@ class _Attempt:
             if not self.ending.cause and self.ending.exit_code != 0 and (asked := _ending_asked(job)):
                 self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
             self.ending.behind = tuple(str(process) for process in behind)
-            return record_of(self.ending, job, self.usage.as_dict(), to_iso(self.store.clock()))
+            return record_of(self.ending, job, self.family.usage.as_dict(), to_iso(self.store.clock()))
 
         while True:
             try:

@@ -18,9 +18,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: each layer may import those before it, and within itself.
 LAYERS = [
     {"errors", "paths"},
-    {"files", "settings", "job", "wording"},
+    {"files", "settings", "job", "wording", "checks"},
     {"journal", "spec", "records", "processes", "scheduling", "logs", "child", "ending"},
-    {"reserve"},
+    {"reserve", "family"},
     {"store"},
     {"index", "wake", "housekeeping"},
     {"command_line"},

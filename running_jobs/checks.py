@@ -1,0 +1,80 @@
+"""Checks of single values that somebody submitted: texts, numbers, paths. Pure: no clock, no processes.
+
+Each takes the field's name, for the error, and the value; returns it as a job holds it, or raises InvalidJob.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+
+from running_jobs.errors import InvalidJob
+
+MAX_TEXT = 100_000
+MAX_SECONDS = 1e9
+
+
+def text(field: str, value: object) -> str:
+    """Return a text as it is. Raise InvalidJob if it is none, is huge, or holds what no file or command can."""
+    if not isinstance(value, str):
+        raise InvalidJob(field, f"expected a text, found {kind(value)}")
+    if len(value) > MAX_TEXT:
+        raise InvalidJob(field, f"expected at most {MAX_TEXT} characters, found {len(value)}")
+    if "\0" in value:
+        raise InvalidJob(field, "must not hold a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidJob(field, "is not valid UTF-8") from None
+    return value
+
+
+def seconds(field: str, value: object) -> float:
+    """Return a number of seconds, 0 or more, fractions allowed. Raise InvalidJob."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidJob(field, f"expected a number of seconds, found {kind(value)}")
+    if not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
+        raise InvalidJob(field, f"expected 0 or more seconds, at most {MAX_SECONDS:.0f}, found {value}")
+    return value
+
+
+def whole_number(low: int, high: int) -> Callable[[str, object], int]:
+    """Return a check for whole numbers within bounds."""
+
+    def check(field: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidJob(field, f"expected a whole number, found {kind(value)}")
+        if not low <= value <= high:
+            raise InvalidJob(field, f"expected {low} to {high}, found {value}")
+        return value
+
+    return check
+
+
+def directory(field: str, value: object) -> str:
+    """Return an absolute path, `~` expanded; whether it exists is for the caller to see. Raise InvalidJob."""
+    path = os.path.expanduser(text(field, value))
+    if not os.path.isabs(path):
+        raise InvalidJob(field, f"expected an absolute path, found {value!r}")
+    return path
+
+
+def environment(field: str, value: object) -> dict[str, str]:
+    """Return environment variables as texts by name. Raise InvalidJob."""
+    if not isinstance(value, dict):
+        raise InvalidJob(field, f"expected names with texts, found {kind(value)}")
+    for name, content in value.items():
+        if not name or "=" in text(f"{field} name", name):
+            raise InvalidJob(field, f"{name!r} is no name of a variable")
+        text(f"{field} {name}", content)
+    return dict(value)
+
+
+def kind(value: object) -> str:
+    """Say what a value is, in words for people who write JSON."""
+    kinds = {
+        bool: "true or false", dict: "an object", list: "a list", str: "a text",
+        int: "a number", float: "a number", type(None): "null",
+    }  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)
