@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from running_jobs import checks, logs, spec
+from running_jobs.clocks import moment, wait_of
+from running_jobs.dependencies import refuse_circle, refuse_unknown
 from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import dispatcher_lives, ensure_dispatcher, replace_dispatcher, wake_dispatcher
+from running_jobs.wake import dispatcher_lives, ensure_dispatcher, poke, replace_dispatcher, wake_dispatcher
 
 MAX_PID = 1 << 22
+CALLBACKS = ("callback_done", "callback_failed")
 
 
 class Actions:
@@ -26,7 +29,7 @@ class Actions:
 
     def __init__(self, settings: Settings, store: JobStore | None = None) -> None:
         self.settings = settings
-        self.store = store or JobStore(settings.data, settings.fsync)
+        self.store = store or JobStore.of(settings)
 
     # --- jobs
 
@@ -36,19 +39,25 @@ class Actions:
         `cwd` is where it runs if the options do not say; HOME if neither does. Raise InvalidJob or NotAllowed with
         nothing stored.
         """
-        self._refuse_what_is_not_approved(options)
-        template = spec.new_job(options, timeout=self.settings.timeout)
-        template.cwd = _existing(checks.directory("cwd", template.cwd or cwd or "~"))
-        template.owner = by
-        return self._store_new(template, by)
+        return self._store_new([self._template(options, by, cwd)], by)[0]
+
+    def submit_all(self, payloads: Sequence[Mapping[str, Any]], by: str | None = None) -> list[Job]:
+        """Store new jobs, all or none. Raise as submit does, naming which of them it is that cannot be."""
+        templates = []
+        for number, options in enumerate(payloads):
+            try:
+                templates.append(self._template(options, by, None))
+            except InvalidJob as error:
+                raise InvalidJob(f"[{number}].{error.field}", error.problem) from None
+        return self._store_new(templates, by)
 
     def again(self, job_id: str, by: str | None = None) -> Job:
         """Queue a new job with the specification of an old one. Raise NoSuchJob, InvalidJob or NotAllowed."""
         old = self.store.get(job_id)
         template = Job(id="", status=QUEUED, owner=by, **{name: getattr(old, name) for name in spec.AGAIN})
-        self._refuse_what_is_not_approved({"command": template.command})
+        self._refuse_what_is_not_approved({name: getattr(old, name) for name in ("command", *CALLBACKS)})
         _existing(template.cwd or "/")
-        return self._store_new(template, by)
+        return self._store_new([template], by)[0]
 
     def start(self, job_id: str, by: str | None = None) -> Job:
         """Queue an idle job. A job that is queued or active already stays so. Raise WrongState if it is final."""
@@ -56,7 +65,9 @@ class Actions:
         def decide(job: Job) -> dict[str, Any] | None:
             if job.is_final:
                 raise WrongState(job.id, job.status, "only idle jobs can be started. Use 'again' to run a copy.")
-            return {"status": QUEUED, "queued_at": self._now()} if job.status is IDLE else None
+            if job.status is not IDLE:
+                return None
+            return {"status": QUEUED, "queued_at": self._now(), **self._delayed(job.delay)}
 
         job = self.store.update(job_id, decide, _by("started", by)) or self.store.get(job_id)
         self.wake()
@@ -73,6 +84,7 @@ class Actions:
     def delete(self, job_id: str, by: str | None = None) -> None:
         """Delete a job with all its files. Raise WrongState while it is active."""
         self.store.delete(job_id, _by("deleted", by))
+        poke(self.store.paths)  # others may have waited for it: then a dispatcher lives
 
     def edit(self, job_id: str, options: Mapping[str, Any], by: str | None = None) -> Job:
         """Change options of a job that is not active yet. Raise InvalidJob, NotAllowed or WrongState."""
@@ -82,13 +94,18 @@ class Actions:
         changes = spec.check_options(options)
         if changes.get("cwd"):
             _existing(changes["cwd"])
+        refuse_unknown(self.store, changes.get("after", ()))
 
         def decide(job: Job) -> dict[str, Any]:
             if job.status not in WAITING:
                 raise WrongState(job.id, job.status, "only idle and queued jobs can be changed.")
+            refuse_circle(self.store, job_id, changes.get("after", ()))  # under the lock: nobody closes it meanwhile
+            if "delay" in options and not options.get("at"):
+                waits = self._delayed(changes["delay"]) if job.status is QUEUED else {}
+                return {**changes, "not_before": None, "timer": None, **waits}
             return changes
 
-        job = self.store.update(job_id, decide, _by(f"changed {', '.join(changes)}", by))
+        job = self.store.update(job_id, decide, _by(f"changed {', '.join(options)}", by))
         self.wake()
         return job or self.store.get(job_id)
 
@@ -116,7 +133,12 @@ class Actions:
                 return changes
             return {**changes, "ended_at": now, "reason": _by(f"reported {status}", by)}
 
-        return self.store.update(job_id, decide) or self.store.get(job_id)
+        job = self.store.update(job_id, decide)
+        if job is None:
+            return self.store.get(job_id)
+        if job.is_final:  # others may wait for it, and callbacks are to be made
+            self.wake()
+        return job
 
     def set_pid(self, job_id: str, pid: int, by: str | None = None) -> Job:
         """Record the pid of an idle job, or of one that somebody else runs. Raise InvalidJob or WrongState."""
@@ -170,19 +192,36 @@ class Actions:
         except (DispatcherFailed, StorageFailed, OSError) as error:
             self.store.note_error(str(error))
 
-    def _store_new(self, template: Job, by: str | None) -> Job:
+    def _template(self, options: Mapping[str, Any], by: str | None, cwd: str | None) -> Job:
+        """Return the job that these options mean, still without an id. Raise InvalidJob or NotAllowed."""
+        self._refuse_what_is_not_approved(options)
+        settings = self.settings
+        template = spec.new_job(
+            options, timeout=settings.timeout, retries=settings.max_retries, retry_delay=settings.retry_delay
+        )
+        template.cwd = _existing(checks.directory("cwd", template.cwd or cwd or "~"))
+        template.owner = by
+        refuse_unknown(self.store, template.after)
+        if template.status is QUEUED and template.delay:
+            vars(template).update(self._delayed(template.delay))
+        return template
+
+    def _delayed(self, seconds: float) -> dict[str, Any]:
+        return wait_of(seconds, moment(self.store.clock())) if seconds else {}
+
+    def _store_new(self, templates: Sequence[Job], by: str | None) -> list[Job]:
         self.store.prepare()
-        job = self.store.create(template, _by("submitted", by))
-        if job.status is QUEUED:
+        jobs = self.store.create_all(templates, _by("submitted", by))
+        if any(job.status is QUEUED for job in jobs):
             self.wake()
-        return job
+        return jobs
 
     def _end(self, verb: str, job_id: str, by: str | None) -> Job:
         def decide(job: Job) -> dict[str, Any] | None:
             if job.is_final:
                 raise WrongState(job.id, job.status, f"it has ended already: {job.reason}.")
             if job.status in WAITING or job.runs_elsewhere:
-                when = "" if job.status is ACTIVE else " before it started"
+                when = "" if job.status is ACTIVE else _before_what(job)
                 reason = _by("stopped" if verb == "stop" else "killed", by) + when
                 return {"status": STOP, "ended_at": self._now(), "reason": reason}
             if job.asked and job.asked.get("verb") in (verb, "kill"):
@@ -206,12 +245,20 @@ class Actions:
         command = options.get("command")
         if command is not None and (not isinstance(command, dict) or command.get("type") != "approved"):
             raise NotAllowed("Only approved commands run here (allowed_commands is set); shell lines are refused.")
+        for name in CALLBACKS:
+            callback = options.get(name)
+            if isinstance(callback, dict) and callback.get("type") == "exec":
+                raise NotAllowed(f"{name} cannot be a shell line where only approved commands run (allowed_commands).")
         for name in ("env", "cwd"):
             if options.get(name):
                 raise NotAllowed(f"{name} cannot be given where only approved commands run (allowed_commands is set).")
 
     def _now(self) -> str:
         return to_iso(self.store.clock())
+
+
+def _before_what(job: Job) -> str:
+    return f" before attempt {job.attempt + 1}" if job.attempt else " before it started"
 
 
 def _by(what: str, by: str | None) -> str:

@@ -22,7 +22,10 @@ _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as we were started; 
 
 
 class CommandLine(NamedTuple):
-    """What to execute and how; `nice` is added to the runner's own, `out` and `err` are the paths of its logs."""
+    """What to execute and how.
+
+    `nice` is added to the runner's own, `out` and `err` are the paths of its logs, `stdin` is what it can read.
+    """
 
     argv: list[str]
     cwd: str
@@ -30,6 +33,7 @@ class CommandLine(NamedTuple):
     nice: int
     out: str
     err: str
+    stdin: bytes = b""
 
 
 class HeldChild:
@@ -86,8 +90,7 @@ def _explain(error: BaseException) -> str:
 
 
 def _become(command: CommandLine) -> None:
-    null = os.open(os.devnull, os.O_RDONLY)
-    for target, source in ((0, null), (1, _open_log(command.out)), (2, _open_log(command.err))):
+    for target, source in ((0, _open_input(command.stdin)), (1, _open_log(command.out)), (2, _open_log(command.err))):
         os.dup2(source, target)
     os.umask(COMMAND_UMASK)
     resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
@@ -96,6 +99,15 @@ def _become(command: CommandLine) -> None:
         os.nice(command.nice)
     _restore_signals()
     os.execve(command.argv[0], command.argv, command.environ)  # noqa: S606 - running commands is what this is for
+
+
+def _open_input(content: bytes) -> int:
+    if not content:
+        return os.open(os.devnull, os.O_RDONLY)
+    descriptor = os.memfd_create("stdin")
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _open_log(path: str) -> int:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import resource
 import signal
-import stat
 import sys
 import traceback
 
 from running_jobs import files
 from running_jobs.dispatcher import Dispatcher
+from running_jobs.engine import settings_handed_over
 from running_jobs.errors import LockTimeout
 from running_jobs.processes import prepare_for_forks
-from running_jobs.settings import Settings, engine_settings, load_settings
+from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.wake import REPLACE_WAIT_S, sign
 
@@ -25,8 +24,8 @@ GIVEN_LOCK = 3
 
 def main(data: str) -> None:
     """Be the dispatcher of a data directory in this process, which was started for it and ends with it."""
-    settings = _settings_handed_over() or load_settings(data)
-    store = JobStore(settings.data, settings.fsync)
+    settings = settings_handed_over() or load_settings(data)
+    store = JobStore.of(settings)
     lock = _take_lock(store)
     if lock is None:
         return
@@ -49,14 +48,6 @@ def main(data: str) -> None:
     except BaseException:
         store.note_error(f"The dispatcher failed: {traceback.format_exc()}")
         raise
-
-
-def _settings_handed_over() -> Settings | None:
-    if not stat.S_ISREG(os.fstat(0).st_mode):
-        return None
-    with os.fdopen(os.dup(0), "rb") as handed_over:
-        content = handed_over.read()
-    return engine_settings(json.loads(content)) if content else None
 
 
 def _take_lock(store: JobStore) -> int | None:

@@ -2,7 +2,7 @@
 
 It keeps nothing that it cannot rebuild from the files and may be killed at any moment. It learns what
 changed from the journal, is woken by the FIFO and by its runners' ends, and blocks otherwise. It never
-makes a job active (its runner does) and only ends one that is lost.
+makes a job active (its runner does) and only ends one that is lost or waits for what will never come.
 """
 
 from __future__ import annotations
@@ -11,26 +11,29 @@ import contextlib
 import fcntl
 import os
 import select
-import stat
 import time
 import traceback
 
 from running_jobs import files
+from running_jobs.errands import Errands
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
 from running_jobs.housekeeping import has_work, open_jobs, tidy
-from running_jobs.job import ACTIVE, FINAL, QUEUED, Job
+from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
 from running_jobs.processes import boot_id, open_process
+from running_jobs.queued import QueuedJobs
 from running_jobs.recovery import declare_lost
-from running_jobs.scheduling import WaitingLine, choose_next
+from running_jobs.scheduling import choose_next
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import sign
+from running_jobs.wake import drain, open_fifo, sign
+from running_jobs.watching import Runners, Watched
 
 LOOK_EVERY_S = 10.0
 LINGER_S = 30.0
 LOOK_AT_LOCKS_S = 2.0
+LOOK_AT_DISK_S = 1.0
 RETRY_LAUNCH_S = 1.0
 ENDED = {*(status.value for status in FINAL), "deleted"}
 
@@ -43,15 +46,15 @@ class Dispatcher:
         self.settings = settings
         self.lock = lock
         self.executor = LocalExecutor(store, settings)
-        self.line = WaitingLine()
-        self.runners: dict[str, int] = {}  # job -> pidfd, or -1 where only the lock tells
-        self.jobs_by_pidfd: dict[int, str] = {}
+        self.queued = QueuedJobs(store, settings.context_slots)
         self.retry_at: dict[str, float] = {}  # jobs whose runner could not claim them
         self.failures: dict[str, int] = {}  # how often each of these could not be launched
-        self.at_rest: dict[
-            str, tuple[int, int]
-        ] = {}  # open jobs with nothing to do for: idle, run elsewhere, unreadable
+        # open jobs with nothing to do for: idle, run elsewhere, unreadable
+        self.at_rest: dict[str, tuple[int, int]] = {}
         self.poller = select.poll()
+        self.runners = Runners(self.poller)
+        self.errands = Errands(store, settings, self.poller)
+        self.is_held = False  # nothing may start: paused, or too little room on the disk
         self.fifo = -1
         self.follower = Follower(store.paths.journal)
         self.idle_since = time.monotonic()
@@ -69,40 +72,44 @@ class Dispatcher:
             if now >= self.look_around_at:
                 self.look_around_at = now + LOOK_EVERY_S
                 self.look_around()
-            self.launch_those_whose_turn_it_is(now)
-            if self.line or self.runners:
+            self.let_those_in_line_whose_time_has_come(now)
+            self.launch_those_whose_turn_it_is()
+            self.run_errands(now)
+            if self.has_work():
                 self.idle_since = now
             elif now - self.idle_since >= LINGER_S and self.leave():
                 return
             self.wait()
 
+    def has_work(self) -> bool:
+        """Say whether there is anything to wait for."""
+        return bool(len(self.queued) or len(self.runners) or self.retry_at or len(self.errands))
+
     # --- what is there
 
     def open_fifo(self) -> None:
-        """Open the FIFO for reading and writing, so that it never ends; make it if it is missing."""
-        path = self.store.paths.wake
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISFIFO(os.lstat(path).st_mode):
-                os.unlink(path)
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, files.PRIVATE)
-        self.fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        """Be the one whom pokes reach."""
+        self.fifo = open_fifo(self.store.paths)
         self.poller.register(self.fifo, select.POLLIN)
 
     def look_at_all(self) -> None:
-        """Look at every job that is not final."""
+        """Look at every job that is not settled."""
         for job_id in open_jobs(self.store, boot_id()):
             self.look_at(job_id)
 
     def look_around(self) -> None:
         """Find what no poke, pidfd or journal told: runners known by their locks alone, jobs laid there by hand."""
-        for job_id in [job_id for job_id, pidfd in self.runners.items() if pidfd < 0]:
+        for job_id in self.runners.known_by_lock_alone():
             self.runner_ended(job_id)
         for job_id in self.store.open_ids():
-            if job_id in self.line or job_id in self.runners or job_id in self.retry_at:
+            if self.knows(job_id):
                 continue
             if self.at_rest.get(job_id) != self.version_of(job_id):
                 self.look_at(job_id)
+
+    def knows(self, job_id: str) -> bool:
+        """Say whether a job has a place where it waits, or is being taken care of."""
+        return job_id in self.queued or job_id in self.runners or job_id in self.retry_at or job_id in self.errands
 
     def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
@@ -113,7 +120,7 @@ class Dispatcher:
         for job_id, hint in changed.items():
             has_marker = os.path.lexists(self.store.paths.marker(job_id))
             if hint in ENDED and not has_marker:  # with one, the line may be all there is of that end
-                self.forget(job_id)
+                self.ended(job_id, hint == DONE)
             elif hint != ACTIVE or job_id not in self.runners:
                 self.look_at(job_id)
 
@@ -122,7 +129,7 @@ class Dispatcher:
         try:
             self.place(self.store.get(job_id))
         except NoSuchJob:
-            self.forget(job_id)
+            self.ended(job_id, False)
         except UnreadableJob as error:
             self.set_aside(job_id, str(error))
         except (JobsError, OSError):  # no descriptors, no lock, no room: that passes
@@ -134,20 +141,24 @@ class Dispatcher:
         """Take a job as it is into account."""
         taken = job.id in self.runners or job.id in self.retry_at
         if job.is_final:
-            self.forget(job.id)
-        elif job.status is QUEUED and not taken:
+            if job.pending_callbacks and job.id not in self.errands and not taken:
+                self.errands.want_callbacks(job.id)
+            self.ended(job.id, job.status is DONE, is_settled=job.is_settled)
+        elif taken:
+            self.queued.remove(job.id)
+        elif job.status is QUEUED:
             self.at_rest.pop(job.id, None)
-            self.line.put(job.id, job.priority)
+            self.queued.put(job)
         else:
-            self.line.remove(job.id)
-            if job.status is ACTIVE and not job.runs_elsewhere and not taken:
+            self.queued.remove(job.id)
+            if job.status is ACTIVE and not job.runs_elsewhere:
                 self.adopt(job)
-            elif not taken:
+            else:
                 self.at_rest[job.id] = self.version_of(job.id)
 
     def set_aside(self, job_id: str, why: str) -> None:
         """Leave a job alone until it changes, and say so once."""
-        self.line.remove(job_id)
+        self.queued.remove(job_id)
         version = self.version_of(job_id)
         if self.at_rest.get(job_id) != version:
             self.at_rest[job_id] = version
@@ -161,15 +172,19 @@ class Dispatcher:
             return 0, 0
         return found.st_ino, found.st_mtime_ns
 
-    def forget(self, job_id: str) -> None:
+    def ended(self, job_id: str, well: bool, is_settled: bool = True) -> None:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
-        self.line.remove(job_id)
-        self.retry_at.pop(job_id, None)
-        self.failures.pop(job_id, None)
+        self.queued.remove(job_id)
         self.at_rest.pop(job_id, None)
-        if os.path.lexists(self.store.paths.marker(job_id)):
-            with contextlib.suppress(JobsError):
-                tidy(self.store, job_id)
+        self.errands.job_ended()
+        if is_settled:
+            self.retry_at.pop(job_id, None)
+            self.failures.pop(job_id, None)
+            if os.path.lexists(self.store.paths.marker(job_id)):
+                with contextlib.suppress(JobsError):
+                    tidy(self.store, job_id)
+        for dependent in self.queued.that_waited_for(job_id, well):
+            self.look_at(dependent)
 
     def adopt(self, job: Job) -> None:
         """Watch a job that somebody else started, or declare it lost."""
@@ -178,48 +193,61 @@ class Dispatcher:
         pidfd = None
         if job.pid is not None and job.pid_started is not None and job.boot_id == boot_id():
             pidfd = open_process(job.pid, job.pid_started)
-        self.watch(job.id, -1 if pidfd is None else pidfd)
+        self.runners.watch(job.id, Watched(-1 if pidfd is None else pidfd, job.context, None))
         if pidfd is None:  # nothing will tell when it ends: look again soon
             self.look_around_at = min(self.look_around_at, time.monotonic() + LOOK_AT_LOCKS_S)
 
-    def watch(self, job_id: str, pidfd: int) -> None:
-        """Count a runner as taking a slot until it is gone."""
-        self.runners[job_id] = pidfd
-        if pidfd >= 0:
-            self.jobs_by_pidfd[pidfd] = job_id
-            self.poller.register(pidfd, select.POLLIN)
-
     # --- launching
 
-    def launch_those_whose_turn_it_is(self, now: float) -> None:
-        """Start queued jobs while slots are free."""
+    def let_those_in_line_whose_time_has_come(self, now: float) -> None:
+        """Look again at the jobs that waited for a time: theirs, or ours to try again."""
         for job_id in [job_id for job_id, at in self.retry_at.items() if at <= now]:
             del self.retry_at[job_id]
             self.look_at(job_id)
-        while chosen := choose_next(self.line, len(self.runners), self.settings.slots, self.store.is_paused):
-            self.line.remove(chosen)
+        for job_id in self.queued.whose_time_has_come():
+            self.look_at(job_id)
+
+    def launch_those_whose_turn_it_is(self) -> None:
+        """Start queued jobs while slots are free and there is room on the disk."""
+        line = self.queued.line
+        while True:
+            self.is_held = len(line) > 0 and (self.store.is_paused or self.lacks_room())
+            chosen = choose_next(line, self.runners.by_context, self.settings.slots, self.is_held)
+            if chosen is None:
+                return
+            watched = Watched(-1, line.context_of(chosen), self.version_of(chosen))
+            line.remove(chosen)
             try:
                 runner = self.executor.launch(chosen)
             except OSError as error:  # no processes, no descriptors: others will end
                 self.store.note_error(f"{chosen} could not be launched, trying again: {error}")
                 self.retry_later(chosen)
                 return
-            self.watch(chosen, runner.pidfd)
+            self.runners.watch(chosen, watched._replace(pidfd=runner.pidfd))
+
+    def lacks_room(self) -> bool:
+        """Say whether the disk has less room than is to be left before another job may start."""
+        least = self.settings.min_free_bytes
+        return least > 0 and files.disk_free_bytes(self.store.paths.data) < least
+
+    def run_errands(self, now: float) -> None:
+        """Start callbacks and pruning, if there are any to start."""
+        try:
+            self.errands.start(now)
+        except OSError as error:  # no processes, no descriptors: others will end
+            self.store.note_error(f"A callback could not be started, trying again: {error}")
+            self.look_around_at = min(self.look_around_at, now + RETRY_LAUNCH_S)
 
     def runner_ended(self, job_id: str) -> None:
         """Take back the slot of a runner that is gone, and see to it that its job has a truthful state."""
-        pidfd = self.runners.pop(job_id)
-        if pidfd >= 0:
-            self.poller.unregister(pidfd)
-            del self.jobs_by_pidfd[pidfd]
-            os.close(pidfd)
+        watched = self.runners.release(job_id)
         self.look_at(job_id)
-        if job_id in self.line:  # it could not be claimed: a full disk, a lock; its runner said so
-            self.retry_later(job_id)
+        if job_id in self.queued.line and watched.unclaimed == self.version_of(job_id):
+            self.retry_later(job_id)  # it could not be claimed: a full disk, a lock; its runner said so
 
     def retry_later(self, job_id: str) -> None:
-        """Put a job off that could not be launched or claimed, ever longer, at most as long as we sleep."""
-        self.line.remove(job_id)
+        """Put a job off that could not be dealt with, ever longer, at most as long as we sleep."""
+        self.queued.remove(job_id)
         failed = self.failures[job_id] = self.failures.get(job_id, 0) + 1
         self.retry_at[job_id] = time.monotonic() + min(RETRY_LAUNCH_S * 2 ** min(failed - 1, 10), LOOK_EVERY_S)
 
@@ -235,20 +263,30 @@ class Dispatcher:
 
     def wait(self) -> None:
         """Block until a poke, a runner's end, or the next look."""
-        now = time.monotonic()
-        wait_s = max(0.0, self.look_around_at - now)
-        if self.retry_at:
-            wait_s = min(wait_s, max(0.0, min(self.retry_at.values()) - now))
-        if not self.line and not self.runners:
-            wait_s = min(wait_s, max(0.0, self.idle_since + LINGER_S - now))
-        events = self.poller.poll(wait_s * 1000 + 1)
+        events = self.poller.poll(self.seconds_to_sleep(time.monotonic()) * 1000 + 1)
         for descriptor, _ in events:
             if descriptor == self.fifo:
-                with contextlib.suppress(BlockingIOError):
-                    while len(os.read(self.fifo, 65536)) == 65536:
-                        pass
-            elif descriptor in self.jobs_by_pidfd:
-                self.runner_ended(self.jobs_by_pidfd[descriptor])
+                drain(self.fifo)
+            elif ran := self.runners.job_of(descriptor):
+                self.runner_ended(ran)
+            elif job_id := self.errands.ended(descriptor):
+                self.look_at(job_id)
+                if job_id in self.errands:  # it did not even write that they failed
+                    self.errands.forget(job_id)
+                    self.retry_later(job_id)
+
+    def seconds_to_sleep(self, now: float) -> float:
+        """Return when the next look is due, unless something wakes us before."""
+        waits = [self.look_around_at - now]
+        if self.retry_at:
+            waits.append(min(self.retry_at.values()) - now)
+        timed = (self.queued.seconds_to_next(), self.errands.seconds_to_next(now))
+        waits.extend(next_s for next_s in timed if next_s is not None)
+        if self.is_held and not self.store.is_paused:  # nothing tells us when the disk has room again
+            waits.append(LOOK_AT_DISK_S)
+        if not self.has_work():
+            waits.append(self.idle_since + LINGER_S - now)
+        return max(0.0, min(waits))
 
     # --- leaving
 

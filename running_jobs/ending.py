@@ -7,7 +7,8 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from running_jobs.job import DONE, ERROR, STOP, Job, JobStatus
+from running_jobs.clocks import Moment, wait_of
+from running_jobs.job import DONE, ERROR, QUEUED, STOP, Job, JobStatus, to_iso
 
 NAMED = 5
 
@@ -16,8 +17,9 @@ NAMED = 5
 class Ending:
     """What is known of an attempt that is over.
 
-    `cause` is why it was ended (stop, kill, timeout; None if it ended by itself), `by` who asked; `problem` why it
-    could not be started; `wait_status` is wait(2)'s; `behind` are the processes that are still there.
+    `cause` is why it was ended (stop, kill, timeout, log; None if it ended by itself), `by` who asked; `problem` why
+    it could not be started; `wait_status` is wait(2)'s; `behind` are the processes that are still there; `limit` is
+    how many bytes of output it may write.
     """
 
     wait_status: int | None = None
@@ -25,6 +27,7 @@ class Ending:
     by: str | None = None
     problem: str | None = None
     behind: tuple[str, ...] = ()
+    limit: int = 0
 
     @property
     def exit_code(self) -> int | None:
@@ -41,21 +44,42 @@ class Ending:
         return os.WTERMSIG(self.wait_status)
 
 
-def record_of(ending: Ending, job: Job, usage: dict[str, Any] | None, now: str) -> dict[str, Any]:
-    """Return the fields that record an end in a job, in its last attempt too."""
+def record_of(ending: Ending, job: Job, usage: dict[str, Any] | None, now: Moment) -> dict[str, Any]:
+    """Return the fields that record an end in a job, in its last attempt too; or that queue it for another attempt."""
     status, reason = judge(ending, job.timeout)
     if ending.behind:
         what = "could not be ended" if ending.cause else "left running in the background"
         more = f" and {len(ending.behind) - NAMED} more" if len(ending.behind) > NAMED else ""
         reason += f"; {what}: {', '.join(ending.behind[:NAMED])}{more}"
-    return {"status": status, "usage": usage, **end_fields(job, ending.exit_code, ending.signal, reason, now)}
+    end = {"usage": usage, **end_fields(job, ending.exit_code, ending.signal, reason, now)}
+    if status is ERROR and job.has_attempts_left and ending.cause != "log":  # that log would be too long at once
+        return next_attempt(job, end, now)
+    return {"status": status, **end}
 
 
-def end_fields(job: Job, code: int | None, signum: int | None, reason: str, now: str) -> dict[str, Any]:
+def end_fields(job: Job, code: int | None, signum: int | None, reason: str, now: Moment) -> dict[str, Any]:
     """Return what a job and its last attempt both keep of an end."""
-    end = {"exit_code": code, "signal": signum, "reason": reason, "ended_at": now}
+    end = {"exit_code": code, "signal": signum, "reason": reason, "ended_at": to_iso(now.wall_s)}
     attempts = [*job.attempts[:-1], {**job.attempts[-1], **end}] if job.attempts else []
     return {**end, "attempts": attempts}
+
+
+def next_attempt(job: Job, end: dict[str, Any], now: Moment) -> dict[str, Any]:
+    """Return the fields that queue a job again after an attempt that ended so: all of it is kept with the attempt."""
+    waits = f"; again in {job.retry_delay:g} s" if job.retry_delay else "; again at once"
+    return {
+        **end, **_OF_ONE_ATTEMPT,
+        "status": QUEUED,
+        "queued_at": to_iso(now.wall_s),
+        "reason": f"attempt {job.attempt} of {job.retries + 1}: {end['reason']}{waits}",
+        **wait_of(job.retry_delay, now),
+    }  # fmt: skip
+
+
+_OF_ONE_ATTEMPT = dict.fromkeys((
+    "exit_code", "signal", "started_at", "ended_at", "pid", "pid_started", "boot_id", "session", "session_started",
+    "asked",
+))  # fmt: skip
 
 
 def judge(ending: Ending, timeout_s: float) -> tuple[JobStatus, str]:
@@ -65,6 +89,8 @@ def judge(ending: Ending, timeout_s: float) -> tuple[JobStatus, str]:
     code, signum = ending.exit_code, ending.signal
     how = f"exit code {code}" if signum is None else f"killed by {signal_name(signum)}"
     by = f" by {ending.by}" if ending.by else ""
+    if ending.cause == "log":
+        return ERROR, f"stopped: its output grew over max_log_bytes ({ending.limit} bytes)"
     if ending.cause == "timeout":
         return ERROR, f"timed out after {timeout_s:g} s"
     if ending.cause == "stop" and code == 0:

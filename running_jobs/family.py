@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 from running_jobs.child import Usage
 from running_jobs.processes import (
@@ -16,6 +17,7 @@ from running_jobs.processes import (
     descendants,
     is_engine,
     kill_groups,
+    leftovers,
     may_signal,
     only_engines_left,
     own_children,
@@ -34,6 +36,16 @@ class Family:
         self.usage = Usage()
         self.wait_status: int | None = None  # of the first, once it has ended
         self.killing = False
+        self._strays: Callable[[], list[Process]] | None = None
+
+    @property
+    def has_strays(self) -> bool:
+        """Whether there may be processes of an earlier attempt: not our descendants, and nothing tells of their end."""
+        return self._strays is not None
+
+    def know_earlier(self, marks: dict[str, str], logs: set[tuple[int, int]]) -> None:
+        """Count what earlier attempts left behind as ours: known by what it carries and where it writes."""
+        self._strays = lambda: leftovers(marks, logs, None, None)
 
     def reap(self) -> None:
         """Wait for those that have ended."""
@@ -48,14 +60,20 @@ class Family:
 
     def members(self) -> list[Process]:
         """Return those that live."""
-        return descendants([os.getpid()], table())
+        found = {process.pid: process for process in descendants([os.getpid()], table())}
+        if self._strays is not None:
+            found.update((process.pid, process) for process in self._strays())
+        return list(found.values())
 
     def can_be_ended(self) -> bool:
         """Say whether one is left that could still be ended. Orphans come back to us: no child, no descendant."""
-        if only_engines_left():
+        alone = only_engines_left()
+        if alone and not self.has_strays:
             return False
-        found = self.members() if self.killing else []
-        return not found or any(may_signal(process) for process in found)
+        if not self.killing and not self.has_strays:
+            return True
+        found = self.members()
+        return any(may_signal(process) for process in found) if found else not alone
 
     def send(self, *signums: int) -> None:
         """Send signals to all."""

@@ -229,3 +229,9 @@ def open_beneath(root: str, relative: str) -> int:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "No such file", relative)
     return descriptor
+
+
+def disk_free_bytes(path: str) -> int:
+    """Return the room left for this user on the disk that holds a path."""
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize

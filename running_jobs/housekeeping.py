@@ -1,4 +1,4 @@
-"""The markers of jobs that are not final, and what a crash left: rebuilt and tidied by looking at the jobs."""
+"""The markers of jobs that are not settled, and what a crash left: rebuilt and tidied by looking at the jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from running_jobs.store import JobStore
 
 
 def has_work(store: JobStore) -> bool:
-    """Say whether some job is queued or active, by looking at the files; where they cannot be read now, say yes."""
+    """Say whether some job is queued, active or has callbacks to make, by looking at the files; if in doubt, yes."""
     for job_id in store.open_ids():
         try:
             job = store.get(job_id)
@@ -20,13 +20,13 @@ def has_work(store: JobStore) -> bool:
             continue
         except OSError:
             return True
-        if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere):
+        if job.status is QUEUED or (job.status is ACTIVE and not job.runs_elsewhere) or job.pending_callbacks:
             return True
     return False
 
 
 def open_jobs(store: JobStore, boot_id: str) -> list[str]:
-    """Return the jobs that are not final; make their markers anew first, if those are not of this boot.
+    """Return the jobs that are not settled; make their markers anew first, if those are not of this boot.
 
     Markers are not synced to the disk, so that a power cut may lose some; jobs are, and none may.
     """
@@ -44,7 +44,7 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
 
 def _may_be_open(store: JobStore, job_id: str) -> bool:
     try:
-        return not store.get(job_id).is_final
+        return not store.get(job_id).is_settled
     except NoSuchJob:
         return False
     except (UnreadableJob, OSError):  # who knows: the dispatcher says what is wrong with it
@@ -52,10 +52,10 @@ def _may_be_open(store: JobStore, job_id: str) -> bool:
 
 
 def tidy(store: JobStore, job_id: str) -> None:
-    """Remove the marker of a job that is final, and the empty files of one that never came to be or is gone."""
+    """Remove the marker of a job that is settled, and the empty files of one that never came to be or is gone."""
     with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
         try:
-            if store.get(job_id).is_final:
+            if store.get(job_id).is_settled:
                 os.unlink(store.paths.marker(job_id))
         except NoSuchJob:
             for path in (store.paths.out(job_id), store.paths.err(job_id)):

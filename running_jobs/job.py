@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -88,6 +88,14 @@ def from_iso(text: str) -> float:
     return _seconds_from_utc(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + int(text[20:23]) / 1000
 
 
+def _is_iso(text: str) -> bool:
+    try:
+        from_iso(text)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
 def _seconds_from_utc(moment: time.struct_time) -> int:
     import calendar
 
@@ -96,6 +104,7 @@ def _seconds_from_utc(moment: time.struct_time) -> int:
 
 _STATUS_BY_NAME = {status.value: status for status in JobStatus}
 _MAX_NUMBER = 1e15
+_NUMBERS = (int, float)
 _decode = json.JSONDecoder().raw_decode  # without what json.loads does around it, which costs every runner 200 kB
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",\n ", ": ")).encode
 
@@ -117,7 +126,9 @@ class Job:
     retries: int = 0
     retry_delay: float = 5
     timeout: float = 0
+    delay: float = 0
     not_before: str | None = None
+    timer: dict[str, Any] | None = None
     after: list[str] = field(default_factory=list)
     attempt: int = 0
     attempts: list[dict[str, Any]] = field(default_factory=list)
@@ -154,8 +165,34 @@ class Job:
         return self.executor == "elsewhere"
 
     @property
+    def pending_callbacks(self) -> list[str]:
+        """The callbacks that an ended job still has to make, by their fields' names."""
+        if self.status not in FINAL:
+            return []
+        settled = {entry.get("callback") for entry in self.callbacks}
+        meant = ("callback_done", "callback_failed") if self.status is ERROR else ("callback_done",)
+        return [name for name in meant if getattr(self, name) and name not in settled]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do for it: it has ended, and its callbacks are made."""
+        return self.status in FINAL and not self.pending_callbacks
+
+    @property
+    def has_attempts_left(self) -> bool:
+        """Whether another attempt follows if this one fails."""
+        return self.attempt <= self.retries
+
+    @property
+    def ending_asked(self) -> dict[str, Any] | None:
+        """What was asked of it while active, if that was to end it."""
+        return self.asked if self.asked and self.asked.get("verb") in ("stop", "kill") else None
+
+    @property
     def what(self) -> str:
-        """What runs, as people know it: the command line."""
+        """What runs, as people know it: the command line, or a request's method and address."""
+        if "url" in self.command:
+            return f"{self.command.get('method', 'GET')} {self.command['url']}"
         return str(self.command.get("cmd") or self.command.get("name") or self.command.get("type"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,21 +216,26 @@ class Job:
                 raise ValueError("there is more behind it")
             if b"\\u" in content:
                 _encode(record).encode()  # half a surrogate pair can be read, but never be written
-            record["status"] = _STATUS_BY_NAME[record["status"]]
-            extra = {key: record.pop(key) for key in list(record) if key not in _TYPES}
-            job = cls(**record, extra=extra)
+            status = _STATUS_BY_NAME[record.pop("status")]
+            extra = {key: record.pop(key) for key in record.keys() - _TYPES.keys()}
+            for name, value in record.items():
+                kind = type(value)
+                if kind not in _TYPES[name]:
+                    raise UnreadableJob(job_id, f"{name} has a wrong type")
+                if kind in _NUMBERS and not -_MAX_NUMBER < value < _MAX_NUMBER:
+                    raise UnreadableJob(job_id, f"{name} is out of bounds")
+            job = cls.__new__(cls)  # __init__ would take longer than all the rest, and a restart reads 100,000 jobs
+            job.__dict__ = {**_DEFAULTS, **_fresh(), "id": record["id"], "command": record["command"]}
+            job.__dict__.update(record, status=status, extra=extra)
         except RecursionError:
             raise UnreadableJob(job_id, "it is nested too deeply") from None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UnreadableJob(job_id, f"it is not the JSON of a job ({error})") from None
-        for name, types in _TYPES.items():
-            value = getattr(job, name)
-            if not isinstance(value, types):
+        for name, wanted in (("attempts", dict), ("callbacks", dict), ("after", str)):
+            if not all(isinstance(item, wanted) for item in getattr(job, name)):
                 raise UnreadableJob(job_id, f"{name} has a wrong type")
-            if isinstance(value, (int, float)) and not -_MAX_NUMBER < value < _MAX_NUMBER:
-                raise UnreadableJob(job_id, f"{name} is out of bounds")
-        if not all(isinstance(attempt, dict) for attempt in job.attempts):
-            raise UnreadableJob(job_id, "attempts has a wrong type")
+        if job.not_before is not None and not _is_iso(job.not_before):
+            raise UnreadableJob(job_id, "not_before is no time")
         if job.id != job_id:
             raise UnreadableJob(job_id, f"it holds the job {job.id}")
         return job
@@ -212,5 +254,11 @@ def _types_of_fields() -> dict[str, tuple[type, ...]]:
     return types
 
 
+def _fresh() -> dict[str, Any]:
+    return {name: make() for name, make in _FACTORIES.items()}
+
+
 _TYPES = _types_of_fields()
 _NAMES = tuple(_TYPES)
+_DEFAULTS = {item.name: item.default for item in fields(Job) if item.default is not MISSING}
+_FACTORIES = {item.name: item.default_factory for item in fields(Job) if item.default_factory is not MISSING}

@@ -11,7 +11,7 @@ import os
 import re
 
 from running_jobs.files import open_private, write_all
-from running_jobs.job import Job, JobStatus, is_job_id, to_iso
+from running_jobs.job import Job, JobStatus, id_from_microseconds, is_job_id, to_iso
 from running_jobs.wording import printable
 
 WHAT_CHARACTERS = 200
@@ -24,6 +24,54 @@ def journal_line(now_s: float, job: Job, status: str, detail: str) -> str:
     """Make the line `<time> <id> <what> - <status> - <detail>`, newlines escaped."""
     what = printable(job.what[:WHAT_CHARACTERS])[:WHAT_CHARACTERS]
     return f"{to_iso(now_s)} {job.id} {what} - {status} - {printable(detail[:DETAIL_CHARACTERS])}"
+
+
+def status_word(before: JobStatus, job: Job) -> str:
+    """Return what the journal calls a job's change: its status, or which attempt comes next after one that failed."""
+    if before is JobStatus.ACTIVE and job.status is JobStatus.QUEUED:
+        return f"retry ({job.attempt + 1}/{job.retries + 1})"
+    return job.status.value
+
+
+def deleted_detail(job: Job, detail: str) -> str:
+    """Return the detail of a deletion's line: what the job was until then, so that it can still be looked up."""
+    return f"was {job.status}; {detail}" if detail else f"was {job.status}"
+
+
+def status_when_deleted(path: str, job_id: str, since_s: float) -> str | None:
+    """Return the status that a job had when it was deleted after a moment, or None if the journal does not tell."""
+    name = f" {job_id} ".encode()
+    for part in [path, *reversed(parts_put_aside(path))]:
+        with contextlib.suppress(OSError):
+            descriptor = open_private(part, os.O_RDONLY)
+            with os.fdopen(descriptor, "rb") as file:
+                if os.fstat(descriptor).st_mtime < since_s:
+                    return None
+                for line in file:
+                    if name in line and (found := _DELETED.match(line)):
+                        return found[1].decode()
+    return None
+
+
+def put_aside(path: str, limit: int, now_s: float) -> None:
+    """Rename a log that has grown over a limit (0 for none), under the store's lock; the next line begins a new one.
+
+    What others hold open keeps its lines: nothing is lost, nothing is copied.
+    """
+    with contextlib.suppress(OSError):
+        if os.stat(path, follow_symlinks=False).st_size > limit > 0:
+            number = int(now_s * 1_000_000)
+            while os.path.lexists(aside := f"{path}.{id_from_microseconds(number)}"):
+                number += 1
+            os.rename(path, aside)
+
+
+def parts_put_aside(path: str) -> list[str]:
+    """Return the paths of what was put aside of a log, oldest first."""
+    folder, name = os.path.split(path)
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(f"{folder}/{other}" for other in os.listdir(folder) if other.startswith(f"{name}."))
+    return []
 
 
 def append_error(path: str, now_s: float, text: str) -> None:
@@ -58,6 +106,7 @@ class Follower:
         self._offset = 0
         self._last: tuple[str, str | None] | None = None
         self._last_line = b""
+        self._aside_before: list[str] = []
         self._open()
 
     def close(self) -> None:
@@ -68,14 +117,22 @@ class Follower:
 
     def changed(self) -> dict[str, str | None] | None:
         """Return the jobs to look at again with their hints, or None if lines were missed and all must be."""
-        if self._was_replaced():
+        successor = self._successor()
+        if successor is None:
             self._open()
             return None
         found = dict([self._last]) if self._last else {}
+        self._take_new(found)
+        if successor >= 0:  # ours was put aside, and is read to its end now
+            self.close()
+            self._descriptor, self._offset, self._last_line = successor, 0, b""
+            self._take_new(found)
+        return found
+
+    def _take_new(self, found: dict[str, str | None]) -> None:
         for named in self._read_new():
             found[named[0]] = named[1]
             self._last = named
-        return found
 
     def _open(self) -> None:
         """Open the journal at the end of its last whole line, and take that line as the last one read."""
@@ -86,6 +143,7 @@ class Follower:
         try:
             self._descriptor = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
+            self._aside_before = parts_put_aside(self._path)
             return
         size = os.fstat(self._descriptor).st_size
         tail = os.pread(self._descriptor, _TAIL, max(0, size - _TAIL))
@@ -95,19 +153,33 @@ class Follower:
             self._last_line = tail[:whole].splitlines(keepends=True)[-1]
             self._last = _named_in(self._last_line)
 
-    def _was_replaced(self) -> bool:
+    def _successor(self) -> int | None:
+        """Return -1 while the journal is the one we read, its successor if ours was put aside, None if it is lost."""
         try:
-            named = os.stat(self._path, follow_symlinks=False)
+            descriptor = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            return self._descriptor is not None
-        if self._descriptor is None:  # the first lines ever: nothing was missed
-            self._descriptor = open_private(self._path, os.O_RDONLY)
+            return -1 if self._descriptor is None or self._is_newest_aside() else None
+        if self._descriptor is None:  # the first lines ever: nothing was missed, unless some were put aside since
+            self._descriptor = descriptor
+            return -1 if parts_put_aside(self._path) == self._aside_before else None
+        if _same(os.fstat(descriptor), os.fstat(self._descriptor)):
+            os.close(descriptor)
+            begin = self._offset - len(self._last_line)
+            unchanged = os.pread(self._descriptor, len(self._last_line), begin) == self._last_line
+            return -1 if unchanged else None  # it was emptied and filled again
+        if self._is_newest_aside():
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def _is_newest_aside(self) -> bool:
+        aside = parts_put_aside(self._path)
+        if not aside or self._descriptor is None:
             return False
-        opened = os.fstat(self._descriptor)
-        if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
-            return True
-        begin = self._offset - len(self._last_line)
-        return os.pread(self._descriptor, len(self._last_line), begin) != self._last_line  # emptied and filled again
+        try:
+            return _same(os.stat(aside[-1]), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
 
     def _read_new(self) -> list[tuple[str, str | None]]:
         found: list[tuple[str, str | None]] = []
@@ -128,7 +200,12 @@ class Follower:
         return found
 
 
-_STATUS = re.compile(rb" - ([a-z]+)(?= - )")  # looks ahead, so that overlapping ones are all seen
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+
+
+_DELETED = re.compile(rb".* - deleted - was ([a-z]+)")
+_STATUS = re.compile(rb" - ([a-z]+(?: \(\d+/\d+\))?)(?= - )")  # looks ahead, so that overlapping ones are all seen
 _CERTAIN = {name.encode(): name for name in ("deleted", *(status.value for status in JobStatus))}
 
 

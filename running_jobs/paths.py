@@ -50,5 +50,5 @@ class JobPaths:
         return f"{self.data}/{job_id}.files"
 
     def marker(self, job_id: str) -> str:
-        """Return the path of the empty file that stands for a job that is not final."""
+        """Return the path of the empty file that stands for a job that is not settled."""
         return f"{self.data}/run/open/{job_id}"

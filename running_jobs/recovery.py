@@ -1,4 +1,4 @@
-"""What becomes of a job whose runner died: its leftovers are ended, and it is declared lost.
+"""What becomes of a job whose runner died: its leftovers are ended, and it is declared lost, or tried again.
 
 Whoever declares a job lost holds its lock while doing so: no runner can be starting, no other
 prober can be at it, and what the runner wrote last has been seen.
@@ -11,9 +11,10 @@ import os
 from typing import Any
 
 from running_jobs import files
-from running_jobs.command_line import marks_of
-from running_jobs.ending import end_fields
-from running_jobs.job import ACTIVE, ERROR, Job, to_iso
+from running_jobs.clocks import Moment, moment
+from running_jobs.command_line import logs_of, marks_of
+from running_jobs.ending import end_fields, next_attempt
+from running_jobs.job import ACTIVE, ERROR, Job
 from running_jobs.processes import boot_id, end_all, is_alive, leftovers
 from running_jobs.store import JobStore
 
@@ -39,7 +40,7 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
         stuck = _end_leftovers(store, job)
 
         def decide(now: Job) -> dict[str, Any] | None:
-            return _lost(now, stuck, to_iso(store.clock())) if (now.status, now.pid) == (ACTIVE, job.pid) else None
+            return _lost(now, stuck, moment(store.clock())) if (now.status, now.pid) == (ACTIVE, job.pid) else None
 
         store.update(job_id, decide)
         with contextlib.suppress(OSError):
@@ -52,14 +53,13 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
 def _end_leftovers(store: JobStore, job: Job) -> list[str]:
     same_boot = job.boot_id == boot_id()
     session, started = (job.session, job.session_started) if same_boot else (None, None)
-    marks, logs = marks_of(store.paths, job.id), set()
-    for path in (store.paths.out(job.id), store.paths.err(job.id)):
-        with contextlib.suppress(OSError):
-            found = os.stat(path, follow_symlinks=False)
-            logs.add((found.st_dev, found.st_ino))
+    marks, logs = marks_of(store.paths, job.id), logs_of(store.paths, job.id)
     return [str(process) for process in end_all(lambda: leftovers(marks, logs, session, started), END_WAIT_S)]
 
 
-def _lost(job: Job, stuck: list[str], now: str) -> dict[str, Any]:
+def _lost(job: Job, stuck: list[str], now: Moment) -> dict[str, Any]:
     reason = LOST + (f"; could not be ended: {', '.join(stuck[:5])}" if stuck else "")
-    return {"status": ERROR, **end_fields(job, None, None, reason, now)}
+    end = end_fields(job, None, None, reason, now)
+    if job.has_attempts_left and not job.ending_asked:
+        return next_attempt(job, end, now)
+    return {"status": ERROR, **end}

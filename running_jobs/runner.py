@@ -16,7 +16,8 @@ from typing import Any
 
 from running_jobs import files
 from running_jobs.child import HeldChild
-from running_jobs.command_line import command_line
+from running_jobs.clocks import moment
+from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.family import Family
@@ -29,6 +30,8 @@ from running_jobs.store import JobStore
 WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
+LOOK_AT_STRAYS_S = 0.1
+LOOK_AT_LOGS_S = 0.25
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
 HOST = os.uname().nodename
@@ -55,7 +58,9 @@ class _Attempt:
         self.job_id = job_id
         self.child = child
         self.family = Family(child.pid)
-        self.ending = Ending()
+        self.log_limit = settings.max_log_bytes
+        self.look_at_logs_at = 0.0
+        self.ending = Ending(limit=self.log_limit)
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
         self.seen_record: tuple[int, int] | None = None
@@ -95,6 +100,8 @@ class _Attempt:
         job = self._claim()
         if job is None:
             return False
+        if job.attempt > 1:
+            self._follow_earlier(job)
         try:
             command = command_line(job, paths, self.settings)
         except KeyError:
@@ -105,13 +112,22 @@ class _Attempt:
             self.ending.problem = self.child.release(command)
         return True
 
+    def _follow_earlier(self, job: Job) -> None:
+        """Say in the logs that another attempt begins, and count what earlier ones left behind as ours."""
+        paths = self.store.paths
+        line = f"--- attempt {job.attempt} of {job.retries + 1}, {job.started_at} ---"
+        for path in (paths.out(job.id), paths.err(job.id)):
+            with contextlib.suppress(OSError):  # no room for it is no reason not to run
+                files.append_line(path, line)
+        self.family.know_earlier(marks_of(paths, job.id), logs_of(paths, job.id))
+
     def _claim(self) -> Job | None:
         me, leader = look_at(os.getpid()), look_at(self.child.pid)
         now = to_iso(self.store.clock())
         claim: dict[str, Any] = {
             "status": ACTIVE, "pid": os.getpid(), "pid_started": me and me.started, "boot_id": boot_id(),
             "session": self.child.pid, "session_started": leader and leader.started,
-            "host": HOST, "started_at": now, "asked": None, "executor": "local",
+            "host": HOST, "started_at": now, "asked": None, "reason": None, "executor": "local",
         }  # fmt: skip
 
         def decide(job: Job) -> dict[str, Any] | None:
@@ -141,6 +157,8 @@ class _Attempt:
             now = time.monotonic()
             if self.ending.cause is None and now >= self.timeout_at:
                 self._begin_ending("timeout", None)
+            if self.log_limit and now >= self.look_at_logs_at:
+                self._look_at_logs(now)
             if now >= self.kill_at:
                 self.family.kill()
                 self.kill_at = now + KILL_AGAIN_S  # again, for what was forked meanwhile
@@ -148,8 +166,24 @@ class _Attempt:
 
     def _sleep(self) -> None:
         deadline = min(self.kill_at, self.timeout_at if self.ending.cause is None else float("inf"))
+        if self.log_limit:
+            deadline = min(deadline, self.look_at_logs_at)
         wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
+        if self.ending.cause and self.family.has_strays:
+            wait_s = min(wait_s, LOOK_AT_STRAYS_S)
         signal.sigtimedwait(WAKING, wait_s)
+
+    def _look_at_logs(self, now: float) -> None:
+        """End a job that writes too much: as a timeout would, and at once if it goes on writing meanwhile."""
+        size = 0
+        for path in (self.store.paths.out, self.store.paths.err, self.store.paths.response):
+            with contextlib.suppress(OSError):
+                size += os.stat(path(self.job_id), follow_symlinks=False).st_size
+        if size > self.log_limit and self.ending.cause is None:
+            self._begin_ending("log", None)
+        if size > 2 * self.log_limit and self.ending.cause == "log":
+            self.kill_at = now
+        self.look_at_logs_at = now + LOOK_AT_LOGS_S
 
     # --- ending on request
 
@@ -158,7 +192,7 @@ class _Attempt:
         with contextlib.suppress(OSError, JobsError):
             found = os.stat(self.store.paths.json(self.job_id))
             if (found.st_ino, found.st_mtime_ns) != self.seen_record:
-                if asked := _ending_asked(self.store.get(self.job_id)):
+                if asked := self.store.get(self.job_id).ending_asked:
                     self._obey(asked)
                 self.seen_record = (found.st_ino, found.st_mtime_ns)
 
@@ -186,20 +220,20 @@ class _Attempt:
 
         Return False if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
         """
-        behind = self.family.members() if has_children() else []
+        behind = self.family.members() if has_children() or self.family.has_strays else []
         overruled = False
 
         def decide(job: Job) -> dict[str, Any] | None:
             nonlocal overruled
             if job.status is not ACTIVE or job.pid != os.getpid():
                 return None
-            if behind and not self.ending.cause and _ending_asked(job):
+            if behind and not self.ending.cause and job.ending_asked:
                 overruled = True
                 return None
-            if not self.ending.cause and self.ending.exit_code != 0 and (asked := _ending_asked(job)):
+            if not self.ending.cause and self.ending.exit_code != 0 and (asked := job.ending_asked):
                 self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
             self.ending.behind = tuple(str(process) for process in behind)
-            return record_of(self.ending, job, self.family.usage.as_dict(), to_iso(self.store.clock()))
+            return record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
 
         while True:
             try:
@@ -222,7 +256,3 @@ class _Attempt:
     def _remove_empty_results(self) -> None:
         with contextlib.suppress(OSError):  # it only goes if it is empty
             os.rmdir(self.store.paths.results(self.job_id))
-
-
-def _ending_asked(job: Job) -> dict[str, Any] | None:
-    return job.asked if job.asked and job.asked.get("verb") in ("stop", "kill") else None

@@ -48,10 +48,16 @@ class Settings:
     keep_jobs: int = 0
     max_log_bytes: int = 0
     min_free_bytes: int = 0
+    rotate_bytes: int = 16 << 20
     fsync: bool = True
     executor: str = "local"
     contexts: dict[str, Any] = field(default_factory=dict)
     slurm: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def context_slots(self) -> dict[str, int]:
+        """How many jobs of a context may run at once, for those that have a bound of their own."""
+        return {name: entry["slots"] for name, entry in self.contexts.items()}
 
     def for_engine(self) -> dict[str, Any]:
         """Return what the dispatcher and its runners need, as plain values: nothing of the guard."""
@@ -60,10 +66,7 @@ class Settings:
 
 _OF_THE_GUARD = {"user", "password", "users", "trusted_proxies", "trusted_hosts", "url_prefix", "host", "port"}
 
-NOT_IN_EFFECT_YET = (
-    "python", "python_path", "allowed_classes", "max_retries", "retry_delay", "keep_days", "keep_jobs",
-    "max_log_bytes", "min_free_bytes", "executor", "contexts", "slurm",
-)  # fmt: skip
+NOT_IN_EFFECT_YET = ("python", "python_path", "allowed_classes", "executor", "slurm")
 
 
 class _Problem(Exception):
@@ -153,6 +156,14 @@ def _users(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _contexts(value: Any) -> dict[str, Any]:
+    for name, entry in _tables(value).items():
+        slots = entry.get("slots")
+        if set(entry) != {"slots"} or isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+            raise _Problem(f"[contexts.{name}] slots, a whole number, at least 1, and nothing else")
+    return dict(value)
+
+
 def _prefix(value: Any) -> str:
     text = _text(value).rstrip("/")
     if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
@@ -174,10 +185,11 @@ def looks_hashed(password: str) -> bool:
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
     "nice": _whole(-20, 19), "pass_env": _texts, "python": _text, "python_path": _texts, "allowed_classes": _texts,
-    "allowed_commands": _tables, "max_retries": _whole(0), "retry_delay": _seconds, "timeout": _seconds,
+    "allowed_commands": _tables, "max_retries": _whole(0, 1000), "retry_delay": _seconds, "timeout": _seconds,
     "user": _filled, "password": _filled, "users": _users, "trusted_proxies": _whole(0, 10), "trusted_hosts": _texts,
     "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0), "max_log_bytes": _whole(0),
-    "min_free_bytes": _whole(0), "fsync": _yes_or_no, "executor": _executor, "contexts": _tables, "slurm": _table,
+    "min_free_bytes": _whole(0), "rotate_bytes": _whole(0), "fsync": _yes_or_no,
+    "executor": _executor, "contexts": _contexts, "slurm": _table,
 }  # fmt: skip
 _TABLES = ("allowed_commands", "users", "contexts", "slurm")
 

@@ -1,33 +1,65 @@
-"""What may be asked for: the options of a job, checked one by one. Pure: no paths, no clock, no processes."""
+"""What may be asked for: the options of a job, checked one by one. Knows no files and no processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from running_jobs import http_spec
 from running_jobs.checks import directory, environment, kind, seconds, text, whole_number
+from running_jobs.clocks import read_time
 from running_jobs.errors import InvalidJob
-from running_jobs.job import IDLE, QUEUED, Job
+from running_jobs.job import IDLE, QUEUED, Job, is_job_id
 
 MAX_PRIORITY = 1_000_000
 
-AGAIN = ("command", "name", "context", "priority", "cwd", "env", "nice", "timeout")  # what "again" takes over
+MAX_RETRIES = 1000  # each attempt is kept in the job's record
+MAX_AFTER = 1000
+
+# what "again" takes over; not its time or what it waited for: whoever runs it again wants it to run
+AGAIN = (
+    "command", "name", "context", "priority", "cwd", "env", "nice", "timeout", "retries", "retry_delay",
+    "callback_done", "callback_failed",
+)  # fmt: skip
 
 
 def command(field: str, value: object) -> dict[str, Any]:
     """Return a command of a type that this version runs. Raise InvalidJob."""
     if not isinstance(value, dict):
         raise InvalidJob(field, f'expected {{"type": "exec", "cmd": ...}}, found {kind(value)}')
-    if value.get("type") != "exec":
-        raise InvalidJob(f"{field}.type", f'expected "exec", found {value.get("type")!r}')
+    if "type" not in value:
+        raise InvalidJob(f"{field}.type", 'is missing; expected "exec" or "http"')
+    if value["type"] == "exec":
+        return _exec(field, value, ())
+    if value["type"] == "http":
+        return http_spec.check(field, value)
+    raise InvalidJob(f"{field}.type", f'expected "exec" or "http", found {value["type"]!r}')
+
+
+def callback(field: str, value: object) -> dict[str, Any]:
+    """Return what is to be done after a job's end. Raise InvalidJob."""
+    if not isinstance(value, dict):
+        raise InvalidJob(field, f'expected {{"type": "http", "url": ...}}, found {kind(value)}')
+    if value.get("type") == "exec":
+        return _exec(field, value, ("timeout",))
+    if value.get("type") == "http":
+        return http_spec.check(field, value)
+    raise InvalidJob(f"{field}.type", f'expected "http" or "exec", found {value.get("type")!r}')
+
+
+def _exec(field: str, value: dict[str, Any], more: tuple[str, ...]) -> dict[str, Any]:
     for key in value:
-        if key not in ("type", "cmd"):
-            raise InvalidJob(f"{field}.{key}", "is not known; an exec command has type and cmd")
+        if key not in ("type", "cmd", *more):
+            raise InvalidJob(
+                f"{field}.{key}"[:80], f"is not known; an exec command has {', '.join(('type', 'cmd', *more))}"
+            )
     if "cmd" not in value:
         raise InvalidJob(f"{field}.cmd", "is missing; expected a shell line")
     if not text(f"{field}.cmd", value["cmd"]).strip():
         raise InvalidJob(f"{field}.cmd", "is empty; expected a shell line")
-    return {"type": "exec", "cmd": value["cmd"]}
+    if "timeout" in value:
+        seconds(f"{field}.timeout", value["timeout"])
+    return dict(value)
 
 
 def context(field: str, value: object) -> str:
@@ -37,26 +69,69 @@ def context(field: str, value: object) -> str:
     return str(value)
 
 
+def moment(field: str, value: object) -> str:
+    """Return a moment given in ISO 8601 as jobs keep it. Raise InvalidJob."""
+    return read_time(field, text(field, value))
+
+
+def ids(field: str, value: object) -> list[str]:
+    """Return ids of jobs, each once; whether they exist is for the caller to see. Raise InvalidJob."""
+    if not isinstance(value, list):
+        raise InvalidJob(field, f"expected a list of ids, found {kind(value)}")
+    if len(value) > MAX_AFTER:
+        raise InvalidJob(field, f"expected at most {MAX_AFTER} ids, found {len(value)}")
+    for item in value:
+        if not is_job_id(text(field, item)):
+            raise InvalidJob(field, f"{item[:40]!r} is no id of a job")
+    return list(dict.fromkeys(value))
+
+
+def executor(field: str, value: object) -> str:
+    """Return who runs the job. Raise InvalidJob."""
+    if value != "local":
+        raise InvalidJob(field, f'expected "local", found {value!r}'[:200])
+    return "local"
+
+
 OPTIONS: dict[str, Callable[[str, object], Any]] = {
     "command": command,
     "name": text,
     "context": context,
     "priority": whole_number(-MAX_PRIORITY, MAX_PRIORITY),
+    "delay": seconds,
+    "at": moment,
+    "retries": whole_number(0, MAX_RETRIES),
+    "retry_delay": seconds,
     "timeout": seconds,
     "cwd": directory,
     "env": environment,
+    "after": ids,
     "nice": whole_number(-20, 19),
+    "callback_done": callback,
+    "callback_failed": callback,
+    "executor": executor,
 }
-NULLABLE = ("name", "nice", "cwd")
+NULLABLE = ("name", "nice", "cwd", "at", "callback_done", "callback_failed")
+DEFAULTED = ("retries", "retry_delay", "timeout")  # null leaves them to the settings
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Check each option; return those given, as a job holds them. Raise InvalidJob naming the first that is wrong."""
+    """Check each option; return those given, as fields of a job. Raise InvalidJob naming the first that is wrong.
+
+    Of `delay` and `at` one may be given: the first is counted from when the job is queued, the second is `not_before`.
+    """
     checked = {}
     for name, value in options.items():
         if name not in OPTIONS:
             raise InvalidJob(str(name)[:40], f"is not a job option; known are {', '.join([*OPTIONS, 'start'])}")
+        if value is None and name in DEFAULTED:
+            continue
         checked[name] = None if value is None and name in NULLABLE else OPTIONS[name](name, value)
+    if "at" in checked:
+        at = checked.pop("at")
+        if at is not None and checked.get("delay"):
+            raise InvalidJob("delay", "cannot be given together with at; leave one out")
+        checked.update({"not_before": at, "timer": None}, delay=checked.get("delay", 0))
     return checked
 
 

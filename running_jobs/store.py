@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from running_jobs import files, reserve
@@ -23,20 +23,19 @@ from running_jobs.errors import (
     NoSuchJob,
     NotAllowed,
     StorageFailed,
-    UnreadableJob,
     WrongState,
 )
-from running_jobs.job import ACTIVE, ERROR, FINAL, IDLE, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
-from running_jobs.journal import append_error, append_unlocked, journal_line
+from running_jobs.job import ACTIVE, ERROR, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
+from running_jobs.job_files import JobFiles
+from running_jobs.journal import append_error, deleted_detail, status_word
 from running_jobs.paths import JobPaths
+from running_jobs.settings import Settings
 
-MAX_JSON_BYTES = 8 << 20
+ROTATE_BYTES = 16 << 20
 
 _REFUSALS_OF_THE_DISK = {
     errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
-
-_NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
 
 _OURS = {"run", "logs", "workers", "config.toml", "secret", "paused", ".gitkeep", "lost+found"}
 
@@ -46,10 +45,18 @@ Decision = Callable[[Job], "dict[str, Any] | None"]
 class JobStore:
     """The jobs of one data directory. Safe under many processes and threads at once."""
 
-    def __init__(self, data: str, sync: bool = True, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, data: str, sync: bool = True, clock: Callable[[], float] = time.time, rotate_bytes: int = ROTATE_BYTES
+    ) -> None:
         self.paths = JobPaths(data)
         self.sync = sync
         self.clock = clock
+        self._files = JobFiles(self.paths, sync, clock, rotate_bytes)
+
+    @classmethod
+    def of(cls, settings: Settings) -> JobStore:
+        """Return the store of a data directory as its settings want it."""
+        return cls(settings.data, settings.fsync, rotate_bytes=settings.rotate_bytes)
 
     def prepare(self) -> None:
         """Make the data directory and its folders where missing, for their owner alone.
@@ -83,17 +90,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
-        if not is_job_id(job_id):
-            raise NoSuchJob(job_id)
-        try:
-            content = files.read_bounded(self.paths.json(job_id), MAX_JSON_BYTES)
-        except FileNotFoundError:
-            raise NoSuchJob(job_id) from None
-        except OSError as error:
-            if error.errno not in _NO_JSON_FILE:
-                raise  # no descriptors, a failing disk: that says nothing of the job
-            raise UnreadableJob(job_id, (error.strerror or str(error)).lower()) from None
-        return Job.from_json(job_id, content)
+        return self._files.read(job_id)
 
     def ids(self) -> list[str]:
         """List the ids of all jobs, readable or not, oldest first."""
@@ -103,7 +100,7 @@ class JobStore:
         return []
 
     def open_ids(self) -> list[str]:
-        """List the ids of the jobs that are not final, oldest first; a few may have become final just now."""
+        """List the ids of the jobs that are not settled, oldest first; a few may have become so just now."""
         with contextlib.suppress(FileNotFoundError):
             return sorted(name for name in os.listdir(self.paths.open) if is_job_id(name))
         return []
@@ -128,24 +125,30 @@ class JobStore:
     # --- changing
 
     def create(self, template: Job, detail: str = "") -> Job:
-        """Store a new job with a new id, durably, and return it as written.
+        """Store a new job with a new id, durably, and return it as written. As create_all for one."""
+        return self.create_all([template], detail)[0]
 
-        `template` is the job but for `id` and `created_at`. Raise StorageFailed, with nothing stored.
+    def create_all(self, templates: Sequence[Job], detail: str = "") -> list[Job]:
+        """Store new jobs with new ids, durably, all or none, and return them as written.
+
+        A template is a job but for `id` and `created_at`. Raise StorageFailed, with nothing stored. Nobody sees or
+        claims one of them before all are there: that takes the lock, which is held meanwhile.
         """
+        jobs: list[Job] = []
         with self.door() as lock:
-            job = Job(**{**vars(template), "id": self._next_id(lock), "created_at": to_iso(self.clock())})
-            if job.status is not IDLE:
-                job.queued_at = job.created_at
             try:
-                os.pwrite(lock, job.id.encode().ljust(40), 0)  # first: an id without a job does no harm
-                self._write_new(job, detail)
-            except OSError as error:
-                self._remove_files(job.id)
-                raise StorageFailed("The job", error) from error
-            except BaseException:
-                self._remove_files(job.id)
+                for template in templates:
+                    jobs.append(self._named(template, lock))
+                    self._files.write_new(jobs[-1], detail)
+                if self.sync:
+                    files.sync_directory(self.paths.data)
+            except BaseException as error:
+                for job in jobs:
+                    self._files.remove(job.id)
+                if isinstance(error, OSError):
+                    raise StorageFailed("The job", error) from error
                 raise
-        return job
+        return jobs
 
     def transition(
         self, job_id: str, allowed: Collection[JobStatus], to: JobStatus, detail: str = "", **changes: Any
@@ -178,12 +181,12 @@ class JobStore:
             for name, value in changes.items():
                 setattr(job, name, value)
             try:
-                self._write_somehow(job, detail or job.reason or "")
+                failed = (before is ACTIVE and after is QUEUED) or (before is not ERROR and after is ERROR)
+                self._files.write(job, status_word(before, job), detail or job.reason or "", failed)
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
-            if after in FINAL and before not in FINAL:
-                with contextlib.suppress(OSError):
-                    os.unlink(self.paths.marker(job_id))
+            if job.is_settled:
+                self._files.unmark(job_id)
         return job
 
     def delete(self, job_id: str, detail: str = "") -> None:
@@ -193,9 +196,9 @@ class JobStore:
             if job.status is ACTIVE:
                 raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
             try:
-                self._remove_all_but_the_record(job_id)  # what makes room comes first
-                files.append_line(self.paths.journal, journal_line(self.clock(), job, "deleted", detail))
-                self._remove_files(job_id)
+                self._files.remove_all_but_the_record(job_id)  # what makes room comes first
+                self._files.tell(job, "deleted", deleted_detail(job, detail))
+                self._files.remove(job_id)
             except OSError as error:
                 raise StorageFailed(f"The deletion of job {job_id}", error) from error
 
@@ -216,8 +219,8 @@ class JobStore:
         append_error(self.paths.errors, self.clock(), text)
 
     def mark_open(self, job_id: str) -> None:
-        """Have the dispatcher look at a job that is not final. A marker too many does no harm: it is tidied away."""
-        os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
+        """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
+        self._files.mark_open(job_id)
 
     # --- the steps
 
@@ -245,6 +248,14 @@ class JobStore:
             self.prepare()
             return files.take_lock(self.paths.lock)
 
+    def _named(self, template: Job, lock: int) -> Job:
+        """Return a job with the next id, which is noted first: an id without a job does no harm."""
+        job = Job(**{**vars(template), "id": self._next_id(lock), "created_at": to_iso(self.clock())})
+        if job.status is not IDLE:
+            job.queued_at = job.created_at
+        os.pwrite(lock, job.id.encode().ljust(40), 0)
+        return job
+
     def _next_id(self, lock: int) -> str:
         last = os.pread(lock, 40, 0).decode(errors="replace").strip()
         if not is_job_id(last):
@@ -255,61 +266,3 @@ class JobStore:
         if not is_job_id(job_id):
             raise InvalidJob("id", f"no id sorts after {last}; remove the job of that name")
         return job_id
-
-    def _write_new(self, job: Job, detail: str) -> None:
-        self.mark_open(job.id)
-        for path in (self.paths.out(job.id), self.paths.err(job.id)):
-            os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        self._write(job, detail)
-        if self.sync:
-            files.sync_directory(self.paths.data)
-
-    def _write_somehow(self, job: Job, detail: str) -> None:
-        """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended."""
-        try:
-            self._write(job, detail)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            spending = reserve.spend(self.paths, self.sync)
-            spending.make_room()
-            with contextlib.suppress(OSError):  # snatched by somebody: this once, a change comes without its line
-                files.append_line(self.paths.journal, journal_line(self.clock(), job, job.status.value, detail))
-            spending.become(self.paths.json(job.id), job.to_json())
-
-    def _write(self, job: Job, detail: str) -> None:
-        content = job.to_json()  # what cannot be written must not be told
-        line = journal_line(self.clock(), job, job.status.value, detail)
-        told_from = files.append_line(self.paths.journal, line)
-        try:
-            files.write_atomically(self.paths.json(job.id), content, self.sync)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.truncate(self.paths.journal, told_from)  # nothing came of it: take the line back
-            raise
-        if job.status is ERROR:
-            append_unlocked(self.paths.errors, line)
-
-    def _remove_files(self, job_id: str) -> None:
-        """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
-        self._remove_all_but_the_record(job_id)
-        for path in (self.paths.unfinished(job_id), self.paths.json(job_id), self.paths.marker(job_id)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-
-    def _remove_all_but_the_record(self, job_id: str) -> None:
-        results = self.paths.results(job_id)
-        if os.path.islink(results):
-            os.unlink(results)
-        elif os.path.isdir(results):
-            import shutil  # rarely needed, and dear under the dispatcher's clock
-
-            shutil.rmtree(results)
-        for path in (
-            self.paths.out(job_id),
-            self.paths.err(job_id),
-            self.paths.response(job_id),
-            self.paths.stats(job_id),
-        ):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)

@@ -12,20 +12,17 @@ import json
 import os
 import signal
 import stat
-import sys
 import time
-from collections.abc import Mapping
 
 from running_jobs import files
+from running_jobs.engine import spawn
 from running_jobs.errors import DispatcherFailed, LockTimeout
 from running_jobs.paths import JobPaths
-from running_jobs.processes import ENGINE_MARK, boot_id, look_at, send_signal
+from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 REPLACE_WAIT_S = 5.0
-PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SLURM_CONF")
-_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 _LOCK_DESCRIPTOR = 3
 _SIGNATURE_BYTES = 200
 
@@ -49,6 +46,23 @@ def poke(paths: JobPaths) -> bool:
     finally:
         os.close(fifo)
     return True
+
+
+def open_fifo(paths: JobPaths) -> int:
+    """Open the FIFO for reading and writing, so that it never ends; make it if it is missing. Return the descriptor."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISFIFO(os.lstat(paths.wake).st_mode):
+            os.unlink(paths.wake)
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(paths.wake, files.PRIVATE)
+    return os.open(paths.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def drain(fifo: int) -> None:
+    """Take all pokes out of the FIFO: a thousand say no more than one."""
+    with contextlib.suppress(BlockingIOError):
+        while len(os.read(fifo, 65536)) == 65536:
+            pass
 
 
 def dispatcher_lives(paths: JobPaths) -> bool:
@@ -123,36 +137,8 @@ def _end_holder(lock: int) -> None:
         return  # it has not signed yet; the next look will find it
 
 
-def clean_environment(environ: Mapping[str, str], pass_env: list[str]) -> dict[str, str]:
-    """Return what of an environment a dispatcher, and so a command, may see."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name in PASSED_ON or name.startswith("LC_") or name in pass_env
-    }
-
-
 def _spawn(settings: Settings, lock: int) -> int:
-    opened: list[int] = []
     try:
-        opened += [handed_over := os.memfd_create("settings"), null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
-        files.write_all(handed_over, json.dumps(settings.for_engine()).encode())
-        os.lseek(handed_over, 0, os.SEEK_SET)
-        return os.posix_spawn(
-            sys.executable or "/usr/bin/python3",
-            [sys.executable or "/usr/bin/python3", "-I", "-S", _PROGRAM, settings.data],
-            {**clean_environment(os.environ, settings.pass_env), ENGINE_MARK: "1"},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, handed_over, 0),
-                (os.POSIX_SPAWN_DUP2, null, 1),
-                (os.POSIX_SPAWN_DUP2, null, 2),
-                (os.POSIX_SPAWN_DUP2, lock, _LOCK_DESCRIPTOR),
-            ],
-            setsigmask=[],
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # an ignored SIGCHLD would stay so
-        )
+        return spawn("__main__.py", [settings.data], settings, {_LOCK_DESCRIPTOR: lock})
     except OSError as error:
         raise DispatcherFailed(error) from error
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)

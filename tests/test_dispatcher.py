@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from running_jobs import dispatcher as dispatcher_module
-from running_jobs import wake
+from running_jobs import engine, wake
 from running_jobs.actions import Actions
 from running_jobs.job import JobStatus
 from running_jobs.processes import ENGINE_MARK
@@ -141,7 +141,7 @@ def test_it_sees_nothing_of_the_environment_of_who_started_it(
     monkeypatch.setenv("TOKEN", "x")
     launch("true")
     dispatcher = wait_for(lambda: dispatcher_of(data))
-    assert set(dispatcher.environ()) <= {*wake.PASSED_ON, ENGINE_MARK, "LC_CTYPE", "LC_ALL"}
+    assert set(dispatcher.environ()) <= {*engine.PASSED_ON, ENGINE_MARK, "LC_CTYPE", "LC_ALL"}
     assert dispatcher.cmdline()[1:3] == ["-I", "-S"]
     assert dispatcher.num_threads() == 1
 

@@ -11,11 +11,12 @@ from flask import Blueprint, Response, g, request, url_for
 
 from running_jobs import files, logs
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
+from running_jobs.files import disk_free_bytes
 from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
 from running_jobs.wake import dispatcher_lives
-from running_jobs.web.parts import disk_free_bytes, parts
+from running_jobs.web.parts import parts
 from running_jobs.web.responses import envelope
 from running_jobs.web.results import list_results, live_sample
 from running_jobs.web.sending import number_from_query, send_log, send_result

@@ -10,11 +10,12 @@ from flask import g
 
 from running_jobs import logs, wording
 from running_jobs.ending import signal_name
+from running_jobs.files import disk_free_bytes
 from running_jobs.index import Summary, summarize
 from running_jobs.job import ACTIVE, IDLE, QUEUED, Job, from_iso
 from running_jobs.records import duration_s, public_record
 from running_jobs.store import JobStore
-from running_jobs.web.parts import Parts, disk_free_bytes
+from running_jobs.web.parts import Parts
 from running_jobs.web.results import Results, list_results
 from running_jobs.web.sending import is_picture
 

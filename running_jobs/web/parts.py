@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 
 from flask import current_app
@@ -20,7 +19,7 @@ class Parts:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = JobStore(settings.data, settings.fsync)
+        self.store = JobStore.of(settings)
         self.actions = Actions(settings, self.store)
         self.index = JobIndex(self.store)
 
@@ -45,9 +44,3 @@ def parts() -> Parts:
     """Return the parts of the application that serves this request."""
     found: Parts = current_app.extensions["running_jobs"]
     return found
-
-
-def disk_free_bytes(path: str) -> int:
-    """Return the room left for this user on the disk that holds a path."""
-    disk = os.statvfs(path)
-    return disk.f_bavail * disk.f_frsize

@@ -1,0 +1,92 @@
+"""The small processes that a dispatcher has run beside the jobs: callbacks of ended jobs, and pruning.
+
+They are children of the dispatcher and take no slot. One that the dispatcher's death left behind goes on; the lock
+on its job's marker keeps a second one from making the same callback at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+
+from running_jobs import files
+from running_jobs.engine import spawn
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
+
+CALLBACKS_AT_ONCE = 16
+PRUNE_AT_MOST_EVERY_S = 10.0
+PRUNE_SHARE = 0.01  # of one core at most, however long it takes to look at all jobs
+
+
+class Errands:
+    """What is to be run, and what runs. `poller` is told of each process, whose pidfd becomes readable at its end."""
+
+    def __init__(self, store: JobStore, settings: Settings, poller: select.poll) -> None:
+        self._store = store
+        self._settings = settings
+        self._poller = poller
+        self._wanted: dict[str, None] = {}  # jobs whose callbacks are to be made, in order
+        self._running: dict[int, tuple[int, str]] = {}  # pidfd -> pid, job (or an empty text for pruning)
+        self._prunes = settings.keep_days > 0 or settings.keep_jobs > 0
+        self._prune_at = 0.0
+        self._prune_began = 0.0
+        self._has_ended_jobs = True
+
+    def __len__(self) -> int:
+        return len(self._wanted) + len(self._running)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._wanted or any(job == job_id for _, job in self._running.values())
+
+    def want_callbacks(self, job_id: str) -> None:
+        """Have the callbacks of an ended job made."""
+        self._wanted[job_id] = None
+
+    def forget(self, job_id: str) -> None:
+        """Start nothing for a job for now."""
+        self._wanted.pop(job_id, None)
+
+    def job_ended(self) -> None:
+        """Note that there may be more to prune."""
+        self._has_ended_jobs = True
+
+    def start(self, now: float) -> None:
+        """Start what is to be run, as far as there is room. Raise OSError if there are no processes to be had."""
+        for job_id in list(self._wanted)[: max(0, CALLBACKS_AT_ONCE - len(self._running))]:
+            if not files.is_locked(self._store.paths.marker(job_id)):  # else one that outlived a dispatcher is at it
+                self._spawn("commands/callback.py", [self._settings.data, job_id], job_id)
+            del self._wanted[job_id]
+        if self._prunes and self._has_ended_jobs and now >= self._prune_at and not self._is_pruning():
+            self._spawn("commands/prune.py", [self._settings.data], "")
+            self._has_ended_jobs = False
+            self._prune_began = now
+
+    def seconds_to_next(self, now: float) -> float | None:
+        """Return when to start something that only time holds up, None if there is no such thing."""
+        return max(0.0, self._prune_at - now) if self._prunes and self._has_ended_jobs else None
+
+    def ended(self, pidfd: int) -> str | None:
+        """Take note of a process's end. Return the job to look at again, an empty text if none, None if not ours."""
+        if pidfd not in self._running:
+            return None
+        pid, job_id = self._running.pop(pidfd)
+        self._poller.unregister(pidfd)
+        os.close(pidfd)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        if not job_id:
+            took_s = time.monotonic() - self._prune_began
+            self._prune_at = time.monotonic() + max(PRUNE_AT_MOST_EVERY_S, took_s / PRUNE_SHARE)
+        return job_id
+
+    def _is_pruning(self) -> bool:
+        return any(not job_id for _, job_id in self._running.values())
+
+    def _spawn(self, program: str, arguments: list[str], job_id: str) -> None:
+        pid = spawn(program, arguments, self._settings)
+        pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
+        self._running[pidfd] = (pid, job_id)
+        self._poller.register(pidfd, select.POLLIN)

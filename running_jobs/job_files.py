@@ -1,0 +1,122 @@
+"""The files of jobs on the disk: read, written with the journal's line, removed. Decides nothing.
+
+Whoever writes or removes holds the store's lock. A change on a full disk goes into the room kept for that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+
+from running_jobs import files, reserve
+from running_jobs.errors import NoSuchJob, UnreadableJob
+from running_jobs.job import Job, is_job_id
+from running_jobs.journal import append_unlocked, journal_line, put_aside
+from running_jobs.paths import JobPaths
+
+MAX_JSON_BYTES = 8 << 20
+
+_NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
+
+
+class JobFiles:
+    """The files of the jobs of one data directory. `rotate_bytes` is how long a log of changes may get, 0 for ever."""
+
+    def __init__(self, paths: JobPaths, sync: bool, clock: Callable[[], float], rotate_bytes: int) -> None:
+        self.paths = paths
+        self.sync = sync
+        self.clock = clock
+        self.rotate_bytes = rotate_bytes
+
+    def read(self, job_id: str) -> Job:
+        """Read a job. Raise NoSuchJob or UnreadableJob."""
+        if not is_job_id(job_id):
+            raise NoSuchJob(job_id)
+        try:
+            content = files.read_bounded(self.paths.json(job_id), MAX_JSON_BYTES)
+        except FileNotFoundError:
+            raise NoSuchJob(job_id) from None
+        except OSError as error:
+            if error.errno not in _NO_JSON_FILE:
+                raise  # no descriptors, a failing disk: that says nothing of the job
+            raise UnreadableJob(job_id, (error.strerror or str(error)).lower()) from None
+        return Job.from_json(job_id, content)
+
+    def mark_open(self, job_id: str) -> None:
+        """Make the marker of a job that is not settled."""
+        os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
+
+    def unmark(self, job_id: str) -> None:
+        """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.paths.marker(job_id))
+
+    def write_new(self, job: Job, detail: str) -> None:
+        """Write a job that was not there; the names in the directory are still to be synced."""
+        self.mark_open(job.id)
+        for path in (self.paths.out(job.id), self.paths.err(job.id)):
+            os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        self._write(job, job.status.value, detail, False)
+
+    def write(self, job: Job, status: str, detail: str, failed: bool) -> None:
+        """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.
+
+        `status` is what the journal says of it; what `failed` goes into the log of errors too.
+        """
+        try:
+            self._write(job, status, detail, failed)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            spending = reserve.spend(self.paths, self.sync)
+            spending.make_room()
+            with contextlib.suppress(OSError):  # snatched by somebody: this once, a change comes without its line
+                self.tell(job, status, detail)
+            spending.become(self.paths.json(job.id), job.to_json())
+
+    def remove(self, job_id: str) -> None:
+        """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
+        self.remove_all_but_the_record(job_id)
+        for path in (self.paths.unfinished(job_id), self.paths.json(job_id), self.paths.marker(job_id)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def remove_all_but_the_record(self, job_id: str) -> None:
+        """Remove a job's logs and results."""
+        results = self.paths.results(job_id)
+        if os.path.islink(results):
+            os.unlink(results)
+        elif os.path.isdir(results):
+            import shutil  # rarely needed, and dear under the dispatcher's clock
+
+            shutil.rmtree(results)
+        for path in (
+            self.paths.out(job_id),
+            self.paths.err(job_id),
+            self.paths.response(job_id),
+            self.paths.stats(job_id),
+        ):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def tell(self, job: Job, status: str, detail: str) -> int:
+        """Append a line to the journal and return how long it was before."""
+        return files.append_line(self.paths.journal, journal_line(self.clock(), job, status, detail))
+
+    def _write(self, job: Job, status: str, detail: str, failed: bool) -> None:
+        content = job.to_json()  # what cannot be written must not be told
+        line = journal_line(self.clock(), job, status, detail)
+        told_from = files.append_line(self.paths.journal, line)
+        try:
+            files.write_atomically(self.paths.json(job.id), content, self.sync)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self.paths.journal, told_from)  # nothing came of it: take the line back
+            raise
+        if failed:
+            append_unlocked(self.paths.errors, line)
+            put_aside(self.paths.errors, self.rotate_bytes, self.clock())
+        if told_from > self.rotate_bytes > 0:
+            put_aside(self.paths.journal, self.rotate_bytes, self.clock())

@@ -1,0 +1,57 @@
+"""Which ended jobs go, and their removal: beyond a number of jobs, or after so many days."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from running_jobs.errors import JobsError
+from running_jobs.job import from_iso
+from running_jobs.journal import parts_put_aside
+from running_jobs.store import JobStore
+
+DAY_S = 86400.0
+
+
+def expired(store: JobStore, keep_days: float, keep_jobs: int) -> list[str]:
+    """Return the ended jobs older than keep_days or not among the newest keep_jobs, oldest first; 0 is no bound.
+
+    A job whose callbacks are still to be made has not ended for this.
+    """
+    is_open = set(store.open_ids())
+    ended = [job_id for job_id in store.ids() if job_id not in is_open]
+    surplus = set(ended[:-keep_jobs]) if keep_jobs else set()
+    before_s = store.clock() - keep_days * DAY_S if keep_days else float("-inf")
+    return [job_id for job_id in ended if _may_go(store, job_id, job_id in surplus, before_s)]
+
+
+def _may_go(store: JobStore, job_id: str, is_surplus: bool, before_s: float) -> bool:
+    with contextlib.suppress(JobsError, OSError, ValueError):
+        if not is_surplus and os.stat(store.paths.json(job_id), follow_symlinks=False).st_mtime >= before_s:
+            return False  # its end was written then: no need to read it
+        job = store.get(job_id)
+        return job.is_settled and (is_surplus or (job.ended_at is not None and from_iso(job.ended_at) < before_s))
+    return False
+
+
+def prune(store: JobStore, keep_days: float, keep_jobs: int, by: str | None = None) -> list[str]:
+    """Delete the ended jobs that expired, with all their files, and return their ids.
+
+    With keep_days go also the parts of the logs that were put aside before. Raise StorageFailed.
+    """
+    pruned = []
+    for job_id in expired(store, keep_days, keep_jobs):
+        with contextlib.suppress(JobsError):  # deleted or damaged meanwhile; a disk that refuses says so the next time
+            store.delete(job_id, f"pruned by {by}" if by else "pruned")
+            pruned.append(job_id)
+    if keep_days:
+        _remove_old_logs(store, store.clock() - keep_days * DAY_S)
+    return pruned
+
+
+def _remove_old_logs(store: JobStore, before_s: float) -> None:
+    for log in (store.paths.journal, store.paths.errors):
+        for part in parts_put_aside(log):
+            with contextlib.suppress(OSError):
+                if os.stat(part, follow_symlinks=False).st_mtime < before_s:
+                    os.unlink(part)
