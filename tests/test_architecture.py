@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: each layer may import those before it, and within itself.
 LAYERS = [
     {"errors", "paths"},
-    {"files", "settings", "job", "wording", "checks"},
+    {"files", "settings", "job", "wording", "checks", "option_texts"},
     {"journal", "records", "processes", "logs", "child"},
     {"clocks", "reserve", "family", "engine", "watching"},
     {"spec", "http_spec", "scheduling", "ending", "job_files"},

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, NotAllowed
 from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import JobStatus, is_job_id
+from running_jobs.option_texts import read_option
 from running_jobs.web import page_view
 from running_jobs.web.auth import token
 from running_jobs.web.parts import parts
@@ -78,47 +79,9 @@ def options_from_form(form: dict[str, str]) -> dict[str, Any]:
     for name, value in form.items():
         if name in ("cmd", "token", "back", "hold") or not value.strip():
             continue
-        options[name] = _READERS[name](name, value) if name in _READERS else value
+        options[name] = read_option(name, value)
     options["start"] = form.get("hold") != "1"
     return options
-
-
-def _number(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise InvalidJob(name, f"expected a number, found {value[:40]!r}") from None
-
-
-def _whole_number(name: str, value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise InvalidJob(name, f"expected a whole number, found {value[:40]!r}") from None
-
-
-def _environment(name: str, value: str) -> dict[str, str]:
-    found = {}
-    for line in value.splitlines():
-        if line.strip():
-            variable, equals, content = line.partition("=")
-            if not equals or not variable.strip():
-                raise InvalidJob(name, f"expected lines of NAME=VALUE, found {line[:40]!r}")
-            found[variable.strip()] = content
-    return found
-
-
-def _directory(_: str, value: str) -> str:
-    return value.strip()
-
-
-_READERS = {
-    "timeout": _number,
-    "priority": _whole_number,
-    "nice": _whole_number,
-    "env": _environment,
-    "cwd": _directory,
-}
 
 
 def _form() -> dict[str, str]:
