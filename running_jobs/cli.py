@@ -11,15 +11,18 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 from running_jobs import cli_output as output
-from running_jobs.actions import Actions
+from running_jobs import retention
+from running_jobs.actions import CALLBACKS, Actions
 from running_jobs.errors import InvalidSettings, JobsError
 from running_jobs.housekeeping import has_work
 from running_jobs.job import JobStatus
+from running_jobs.option_texts import read_option
 from running_jobs.settings import load_settings
 
 
@@ -108,10 +111,17 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.option("--name", help="What to call it.")
 @click.option("--context", "context_name", help="The group it belongs to.")
 @click.option("--priority", type=int, help="Higher first; default 500.")
+@click.option("--delay", type=float, metavar="SECONDS", help="Start it after so many seconds.")
+@click.option("--at", metavar="TIME", help="Start it then: 2026-11-21T20:30, local time unless a zone is given.")
+@click.option("--retries", type=int, help="How often to try again after a failed attempt.")
+@click.option("--retry-delay", type=float, metavar="SECONDS", help="How long to wait before that.")
+@click.option("--after", multiple=True, metavar="ID", help="Start it once this job is done; may be repeated.")
 @click.option("--timeout", type=float, help="End it after so many seconds.")
 @click.option("--cwd", help="Where to run it; default: here.")
 @click.option("--env", multiple=True, callback=_pairs, metavar="K=V", help="A variable for it; may be repeated.")
 @click.option("--nice", type=click.IntRange(-20, 19), help="Its niceness.")
+@click.option("--callback-done", metavar="URL-or-JSON", help="What to call after its end, whatever the end.")
+@click.option("--callback-failed", metavar="URL-or-JSON", help="What to call after an error.")
 @click.option("--hold", is_flag=True, help="Only create it; start it later with `start`.")
 @click.option(
     "--wait", is_flag=True, help="Stay, copy its output through, exit with its exit code (128+n after a signal)."
@@ -126,11 +136,16 @@ def run(
     if hold and wait:
         raise click.UsageError("--hold never starts it: --wait would wait for ever.")
     actions = _actions(context)
-    given = {name: value for name, value in options.items() if value not in (None, {})}
+    given = {name: value for name, value in options.items() if value not in (None, {}, ())}
     if "context_name" in given:
         given["context"] = given.pop("context_name")
     if "cwd" in given:
         given["cwd"] = os.path.normpath(os.path.join(_here(given["cwd"]), os.path.expanduser(given["cwd"])))
+    for name in CALLBACKS:
+        if name in given:
+            given[name] = read_option(name, given[name])
+    if "after" in given:
+        given["after"] = [actions.store.resolve(text) for text in given["after"]]
     line = command[0] if len(command) == 1 else shlex.join(command)
     given.update(command={"type": "exec", "cmd": line}, start=not hold)
     job = actions.submit(given, by=_me(), cwd=None if "cwd" in given else _here())
@@ -206,6 +221,49 @@ _each("start", "Queue jobs that were held.", lambda actions, job_id: _said(actio
 _each("stop", "Ask jobs to end: SIGTERM, after the grace SIGKILL.", lambda a, job_id: _said(a.stop(job_id, _me())))
 _each("kill", "End jobs at once: SIGKILL.", lambda actions, job_id: _said(actions.kill(job_id, _me())))
 _each("delete", "Delete jobs with their logs and results.", _delete)
+
+
+@main.command("set")
+@click.argument("job_id", metavar="ID")
+@click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
+@_json
+@click.pass_context
+def set_options(context: click.Context, job_id: str, pairs: tuple[str, ...], as_json: bool) -> None:
+    """Change options of a job that is not active yet, as priority=900 at=2026-11-21T20:30 after=ID,ID."""
+    actions = _actions(context)
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, typed = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"expected KEY=VALUE, found {pair[:40]!r}")
+        given[name] = read_option(name, typed)
+    if "after" in given:
+        given["after"] = [actions.store.resolve(text) for text in given["after"]]
+    job = actions.edit(actions.store.resolve(job_id), given, _me())
+    output.print_records([job], as_json, lambda job: f"{job.id} {job.status}, changed: {', '.join(given)}")
+
+
+@main.command()
+@click.option("--keep-days", type=click.FloatRange(0), help="Remove those that ended longer ago; 0 keeps none.")
+@click.option("--keep-jobs", type=click.IntRange(0), help="Remove all but the newest so many; 0 keeps none.")
+@click.option("--dry-run", is_flag=True, help="Only print which.")
+@_json
+@click.pass_context
+def prune(context: click.Context, keep_days: float | None, keep_jobs: int | None, dry_run: bool, as_json: bool) -> None:
+    """Remove ended jobs with their logs and results; without options, as the settings say."""
+    actions = _actions(context)
+    if keep_days is None and keep_jobs is None:
+        keep_days, keep_jobs = actions.settings.keep_days or None, actions.settings.keep_jobs or None
+    if keep_days is None and keep_jobs is None:
+        click.echo("Nothing is to go: neither keep_days nor keep_jobs is given or set.", err=True)
+    found = retention.expired if dry_run else partial(retention.prune, by=_me())
+    ids = found(actions.store, keep_days, keep_jobs)
+    if as_json:
+        output.print_json(ids)
+        return
+    for job_id in ids:
+        click.echo(job_id)
+    click.echo(f"{len(ids)} {'job' if len(ids) == 1 else 'jobs'} {'would be ' if dry_run else ''}removed", err=True)
 
 
 @main.command()

@@ -15,7 +15,9 @@ import click
 
 from running_jobs import logs, wording
 from running_jobs.actions import Actions
+from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
+from running_jobs.files import disk_free_bytes
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import duration_s, public_record
 from running_jobs.store import JobStore
@@ -57,10 +59,21 @@ def print_list(store: JobStore, status: str | None, context: str | None, limit: 
 
 
 def _row(job: Job) -> str:
-    width = max(20, shutil.get_terminal_size((100, 24)).columns - 52)
-    shown = wording.harmless(" ".join((job.name or job.what).split()))
+    width = max(20, shutil.get_terminal_size((100, 24)).columns - 60)
+    attempt = f"({job.attempt}/{job.retries + 1}) " if job.retries or job.attempt > 1 else ""
+    context = "" if job.context == "default" else f"[{job.context}] "
+    shown = wording.harmless(" ".join(f"{attempt}{context}{job.name or job.what}".split()))
     code = "" if job.exit_code is None else str(job.exit_code)
-    return f"{job.id}  {job.status:<6}  {code:>4}  {_duration(job):>11}  {shown[:width]}"
+    return f"{job.id}  {job.status:<6}  {job.priority:>6}  {code:>4}  {_when(job):>11}  {shown[:width]}"
+
+
+def _when(job: Job) -> str:
+    """Say how long a job runs or ran, or when it may start."""
+    if job.status is JobStatus.QUEUED:
+        if left_s := seconds_left(job.not_before, job.timer, moment()):
+            return f"in {wording.duration(left_s)}"
+        return "after others" if job.after else ""
+    return _duration(job)
 
 
 def _duration(job: Job) -> str:
@@ -167,7 +180,8 @@ def print_status(actions: Actions, as_json: bool) -> None:
             counts[store.get(job_id).status.value] += 1
         except JobsError:
             unreadable += 1
-    disk = os.statvfs(store.paths.data)
+    free_bytes = disk_free_bytes(store.paths.data)
+    is_low = free_bytes < actions.settings.min_free_bytes
     found = {
         "jobs": counts,
         "unreadable": unreadable,
@@ -175,7 +189,8 @@ def print_status(actions: Actions, as_json: bool) -> None:
         "free_slots": max(0, actions.settings.slots - counts["active"]),
         "paused": store.is_paused,
         "dispatcher": "running" if dispatcher_lives(store.paths) else "not needed",
-        "disk_free_bytes": disk.f_bavail * disk.f_frsize,
+        "disk_free_bytes": free_bytes,
+        "disk_low": is_low,
         "data": store.paths.data,
     }
     if as_json:
@@ -186,4 +201,5 @@ def print_status(actions: Actions, as_json: bool) -> None:
         click.echo(f"unreadable  {unreadable}")
     click.echo(f"slots       {found['free_slots']} of {found['slots']} free{', paused' if found['paused'] else ''}")
     click.echo(f"dispatcher  {found['dispatcher']}")
-    click.echo(f"disk        {wording.size(disk.f_bavail * disk.f_frsize)} free in {store.paths.data}")
+    low = ", less than min_free_bytes: nothing new starts" if is_low else ""
+    click.echo(f"disk        {wording.size(free_bytes)} free in {store.paths.data}{low}")

@@ -13,15 +13,15 @@ from running_jobs.store import JobStore
 DAY_S = 86400.0
 
 
-def expired(store: JobStore, keep_days: float, keep_jobs: int) -> list[str]:
-    """Return the ended jobs older than keep_days or not among the newest keep_jobs, oldest first; 0 is no bound.
+def expired(store: JobStore, keep_days: float | None, keep_jobs: int | None) -> list[str]:
+    """Return the ended jobs older than keep_days or not among the newest keep_jobs, oldest first; None is no bound.
 
     A job whose callbacks are still to be made has not ended for this.
     """
     is_open = set(store.open_ids())
     ended = [job_id for job_id in store.ids() if job_id not in is_open]
-    surplus = set(ended[:-keep_jobs]) if keep_jobs else set()
-    before_s = store.clock() - keep_days * DAY_S if keep_days else float("-inf")
+    surplus = set() if keep_jobs is None else set(ended[: max(0, len(ended) - keep_jobs)])
+    before_s = float("-inf") if keep_days is None else store.clock() - keep_days * DAY_S
     return [job_id for job_id in ended if _may_go(store, job_id, job_id in surplus, before_s)]
 
 
@@ -34,7 +34,7 @@ def _may_go(store: JobStore, job_id: str, is_surplus: bool, before_s: float) -> 
     return False
 
 
-def prune(store: JobStore, keep_days: float, keep_jobs: int, by: str | None = None) -> list[str]:
+def prune(store: JobStore, keep_days: float | None, keep_jobs: int | None, by: str | None = None) -> list[str]:
     """Delete the ended jobs that expired, with all their files, and return their ids.
 
     With keep_days go also the parts of the logs that were put aside before. Raise StorageFailed.
@@ -44,7 +44,7 @@ def prune(store: JobStore, keep_days: float, keep_jobs: int, by: str | None = No
         with contextlib.suppress(JobsError):  # deleted or damaged meanwhile; a disk that refuses says so the next time
             store.delete(job_id, f"pruned by {by}" if by else "pruned")
             pruned.append(job_id)
-    if keep_days:
+    if keep_days is not None:
         _remove_old_logs(store, store.clock() - keep_days * DAY_S)
     return pruned
 

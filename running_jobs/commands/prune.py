@@ -23,7 +23,7 @@ def main(data: str) -> None:
     """Prune a data directory."""
     settings = settings_handed_over() or load_settings(data)
     os.nice(10)
-    prune(JobStore.of(settings), settings.keep_days, settings.keep_jobs)
+    prune(JobStore.of(settings), settings.keep_days or None, settings.keep_jobs or None)
 
 
 if __name__ == "__main__":

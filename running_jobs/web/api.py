@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-from typing import Any, NoReturn
 
-from flask import Blueprint, Response, g, request, url_for
+from flask import Blueprint, Response, g, url_for
 
 from running_jobs import files, logs
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
-from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
 from running_jobs.wake import dispatcher_lives
 from running_jobs.web.parts import parts
+from running_jobs.web.reading import cursor_from_query, filter_from_query, json_object, limit_from_query, text_body
 from running_jobs.web.responses import envelope
 from running_jobs.web.results import list_results, live_sample
 from running_jobs.web.sending import number_from_query, send_log, send_result
 
-MAX_LIMIT = 1000
 DEFAULT_LINES = 10_000
 
 blueprint = Blueprint("api", __name__)
@@ -30,7 +27,7 @@ blueprint = Blueprint("api", __name__)
 @blueprint.get("/jobs")
 def list_jobs() -> Response:
     """List jobs, newest first."""
-    page = parts().index.page(filter_from_query(), _before(), _limit())
+    page = parts().index.page(filter_from_query(), cursor_from_query(), limit_from_query())
     found = []
     for row in page.rows:
         try:
@@ -43,24 +40,10 @@ def list_jobs() -> Response:
 @blueprint.post("/jobs")
 def add_job() -> Response:
     """Create a job, idle unless `start` is true."""
-    job = parts().actions.submit(_json_object(), by=g.user)
+    job = parts().actions.submit(json_object(), by=g.user)
     answer = _record(201, f"Job {job.id} is {job.status}.", job)
     answer.headers["Location"] = url_for("api.show_job", job_id=job.id)
     return answer
-
-
-@blueprint.get("/jobs/status")
-def queue_status() -> Response:
-    """Answer how busy the queue is."""
-    counts, slots = parts().index.counts(), parts().settings.slots
-    working = parts().index.running()
-    data = {
-        "waiting": counts["queued"],
-        "working": working,
-        "max_threads": slots,
-        "free_threads": max(0, slots - working),
-    }
-    return _plain({"status": 200, "data": data})
 
 
 @blueprint.get("/jobs/<job_id>")
@@ -72,7 +55,7 @@ def show_job(job_id: str) -> Response:
 @blueprint.patch("/jobs/<job_id>")
 def edit_job(job_id: str) -> Response:
     """Change options of a job that is not active yet."""
-    job = parts().actions.edit(job_id, _json_object(), by=g.user)
+    job = parts().actions.edit(job_id, json_object(), by=g.user)
     return _record(200, f"Job {job.id} was changed.", job)
 
 
@@ -92,7 +75,7 @@ def show_status(job_id: str) -> Response:
 @blueprint.put("/jobs/<job_id>/status")
 def put_status(job_id: str) -> Response:
     """Start, stop or kill a job, or report what became of one that somebody else runs."""
-    word = _text_body().strip()
+    word = text_body().strip()
     actions = parts().actions
     verbs = {"start": actions.start, "stop": actions.stop, "kill": actions.kill}
     if word in verbs:
@@ -107,7 +90,7 @@ def put_status(job_id: str) -> Response:
 @blueprint.put("/jobs/<job_id>/pid")
 def put_pid(job_id: str) -> Response:
     """Record the pid of a job that somebody else runs."""
-    text = _text_body().strip()
+    text = text_body().strip()
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidJob("pid", f"expected a whole number, found {text[:40]!r}")
     return _record(200, f"The pid is {int(text)}.", parts().actions.set_pid(job_id, int(text), by=g.user))
@@ -128,14 +111,14 @@ def show_response(job_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/log")
 def add_log(job_id: str) -> Response:
     """Append an entry to a job's out."""
-    parts().actions.add_log(job_id, _text_body())
+    parts().actions.add_log(job_id, text_body())
     return envelope(200, "The entry was appended.", [])
 
 
 @blueprint.post("/jobs/<job_id>/response")
 def add_response(job_id: str) -> Response:
     """Append an entry to a job's response."""
-    parts().actions.add_response(job_id, _text_body())
+    parts().actions.add_response(job_id, text_body())
     return envelope(200, "The entry was appended.", [])
 
 
@@ -180,11 +163,12 @@ def send_file(job_id: str, name: str) -> Response:
 def health() -> Response:
     """Answer that the server lives, and whether jobs would start."""
     store = parts().store
-    lives = dispatcher_lives(store.paths)
+    lives, free_bytes = dispatcher_lives(store.paths), disk_free_bytes(store.paths.data)
     data = {
         "dispatcher": "running" if lives else "not needed",
         "paused": store.is_paused,
-        "disk_free_bytes": disk_free_bytes(store.paths.data),
+        "disk_free_bytes": free_bytes,
+        "disk_low": free_bytes < parts().settings.min_free_bytes,
     }
     index = parts().index
     if not lives and index.counts()["queued"] + index.running() > 0:
@@ -192,64 +176,11 @@ def health() -> Response:
     return envelope(200, "The server lives.", data)
 
 
-# --- reading requests
-
-
-def filter_from_query() -> JobFilter:
-    """Return the filter that the query asks for. Raise InvalidJob for a status that does not exist."""
-    status = request.args.get("status") or None
-    if status is not None and status not in [known.value for known in JobStatus]:
-        raise InvalidJob("status", f"expected {', '.join(known.value for known in JobStatus)}, found {status[:40]!r}")
-    return JobFilter(status, request.args.get("context") or None, request.args.get("q") or None)
-
-
-def _before() -> str | None:
-    before = request.args.get("before")
-    if before and not is_cursor(before):
-        raise InvalidJob("before", f"expected a job's id, found {before[:40]!r}")
-    return before or None
-
-
-def _limit() -> int:
-    limit = number_from_query("limit")
-    if limit is not None and not 1 <= limit <= MAX_LIMIT:
-        raise InvalidJob("limit", f"expected 1 to {MAX_LIMIT}, found {limit}")
-    return limit or 50
-
-
-def _json_object() -> dict[str, Any]:
-    """Read the body as JSON whatever its type is said to be. Raise InvalidJob if it is no object."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        found = json.loads(request.get_data(cache=False), parse_constant=refuse)
-    except RecursionError:
-        raise InvalidJob("body", "is nested too deeply") from None
-    except ValueError as error:
-        raise InvalidJob("body", f"is not JSON: {str(error)[:200]}") from None
-    if not isinstance(found, dict):
-        raise InvalidJob("body", 'expected an object, {"command": {"type": "exec", "cmd": ...}}')
-    return found
-
-
-def _text_body() -> str:
-    try:
-        return request.get_data(cache=False).decode()
-    except UnicodeDecodeError:
-        raise InvalidJob("body", "is not UTF-8") from None
-
-
 # --- answering
 
 
 def _record(code: int, message: str, job: Job) -> Response:
     return envelope(code, message, [public_record(job)])
-
-
-def _plain(body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body) + "\n", 200, content_type="application/json")
 
 
 def _lines(job_id: str, path: str) -> Response:

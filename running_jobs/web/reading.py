@@ -1,0 +1,73 @@
+"""What a request of the API holds, checked: its query and its body. Raises InvalidJob for what cannot be read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from flask import request
+
+from running_jobs.errors import InvalidJob
+from running_jobs.index import JobFilter, is_cursor
+from running_jobs.job import JobStatus
+from running_jobs.web.sending import number_from_query
+
+MAX_LIMIT = 1000
+
+
+def filter_from_query() -> JobFilter:
+    """Return the filter that the query asks for. Raise InvalidJob for a status that does not exist."""
+    status = request.args.get("status") or None
+    if status is not None and status not in [known.value for known in JobStatus]:
+        raise InvalidJob("status", f"expected {', '.join(known.value for known in JobStatus)}, found {status[:40]!r}")
+    return JobFilter(status, request.args.get("context") or None, request.args.get("q") or None)
+
+
+def cursor_from_query() -> str | None:
+    """Return where the part of the list that is asked for begins. Raise InvalidJob."""
+    before = request.args.get("before")
+    if before and not is_cursor(before):
+        raise InvalidJob("before", f"expected a job's id, found {before[:40]!r}")
+    return before or None
+
+
+def limit_from_query() -> int:
+    """Return how many jobs are asked for. Raise InvalidJob."""
+    limit = number_from_query("limit")
+    if limit is not None and not 1 <= limit <= MAX_LIMIT:
+        raise InvalidJob("limit", f"expected 1 to {MAX_LIMIT}, found {limit}")
+    return limit or 50
+
+
+def json_object() -> dict[str, Any]:
+    """Read the body as a JSON object. Raise InvalidJob."""
+    return an_object(json_body(), "body")
+
+
+def an_object(found: Any, field: str) -> dict[str, Any]:
+    """Return what was found as an object. Raise InvalidJob if it is none."""
+    if not isinstance(found, dict):
+        raise InvalidJob(field, 'expected an object, {"command": {"type": "exec", "cmd": ...}}')
+    return found
+
+
+def json_body() -> Any:
+    """Read the body as JSON whatever its type is said to be. Raise InvalidJob if it is none."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(request.get_data(cache=False), parse_constant=refuse)
+    except RecursionError:
+        raise InvalidJob("body", "is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidJob("body", f"is not JSON: {str(error)[:200]}") from None
+
+
+def text_body() -> str:
+    """Read the body as text. Raise InvalidJob."""
+    try:
+        return request.get_data(cache=False).decode()
+    except UnicodeDecodeError:
+        raise InvalidJob("body", "is not UTF-8") from None
