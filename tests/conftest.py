@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.server
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -312,6 +314,51 @@ class Server(Client):
         """End it at once, as a crash would."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+class Listener:
+    """A real HTTP server that notes what it is asked: `asked` holds (method, path) in order; `/delay/S` waits."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.bodies: list[str] = []
+        self.on_request: Callable[[str], object] = lambda path: None
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                listener.on_request(self.path)
+                listener.asked.append((self.command, self.path))
+                listener.bodies.append(body.decode())
+                if self.path.startswith("/delay/"):
+                    time.sleep(float(self.path.split("/")[2].split("?")[0]))
+                self.send_response(int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200)
+                self.end_headers()
+                self.wfile.write(f"asked {self.path}\n".encode())
+
+            do_GET = do_POST = answer  # noqa: N815 - the names that http.server calls
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Give a real HTTP server that notes what it is asked."""
+    running = Listener()
+    yield running
+    running.close()
 
 
 def free_port() -> int:
