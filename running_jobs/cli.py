@@ -263,7 +263,7 @@ def prune(context: click.Context, keep_days: float | None, keep_jobs: int | None
         return
     for job_id in ids:
         click.echo(job_id)
-    click.echo(f"{len(ids)} {'job' if len(ids) == 1 else 'jobs'} {'would be ' if dry_run else ''}removed", err=True)
+    click.echo(f"{len(ids)} {'job' if len(ids) == 1 else 'jobs'} {'would be ' if dry_run else ''}removed")
 
 
 @main.command()

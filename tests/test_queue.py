@@ -658,3 +658,25 @@ def test_a_callback_process_that_is_killed_is_started_again(
     job = launch("true", callback_done=callback)
     (outcome,) = callbacks_of(store, job.id)
     assert (outcome["outcome"], outcome["tries"], mark.exists()) == ("made", 1, True)
+
+
+def test_patch_changes_a_waiting_job(server: Any, store: JobStore, launch: Callable[..., Job]) -> None:
+    first, second = launch("true", delay=1000), launch("true", delay=1000)
+    changed = server.request(
+        "PATCH", f"/jobs/{second.id}", {"priority": 9, "after": [first.id], "at": None, "delay": 2}
+    )
+    assert (changed.code, changed.json["data"][0]["after"]) == (200, [first.id])
+    for wrong in (
+        {"after": [second.id]},
+        {"after": ["20200101-000000-000000"]},
+        {"delay": -1},
+        {"at": "x"},
+        {"start": True},
+    ):
+        before = Path(store.paths.json(second.id)).read_bytes()
+        assert server.request("PATCH", f"/jobs/{second.id}", wrong).code == 400, wrong
+        assert Path(store.paths.json(second.id)).read_bytes() == before
+    assert server.request("PATCH", f"/jobs/{first.id}", {"at": "2020-01-01T00:00Z"}).code == 200
+    wait_for_end(store, first.id)
+    assert server.request("PATCH", f"/jobs/{first.id}", {"priority": 1}).code == 409
+    assert wait_for_end(store, second.id).status == "done"
