@@ -35,7 +35,13 @@ from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver", "nginx": "nginx", "povray": "povray"}
+PACKAGES = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "nginx": "nginx",
+    "openssl": "openssl",
+    "povray": "povray",
+}
 BROWSER_OPTIONS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
