@@ -18,9 +18,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: each layer may import those before it, and within itself.
 LAYERS = [
     {"errors", "paths"},
-    {"files", "settings", "job", "wording", "checks"},
-    {"journal", "spec", "http_spec", "records", "processes", "scheduling", "logs", "child", "ending"},
-    {"reserve", "family"},
+    {"files", "settings", "job", "wording", "checks", "option_texts"},
+    {"journal", "records", "processes", "logs", "child"},
+    {"clocks", "reserve", "family", "engine", "watching"},
+    {"spec", "http_spec", "scheduling", "ending", "job_files"},
     {"store"},
     {"index", "wake", "housekeeping", "dependencies", "retention"},
     {"command_line", "queued", "errands"},
