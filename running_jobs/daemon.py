@@ -14,7 +14,7 @@ from running_jobs import files
 from running_jobs.dispatcher import Dispatcher
 from running_jobs.engine import settings_handed_over
 from running_jobs.errors import LockTimeout
-from running_jobs.processes import prepare_for_forks
+from running_jobs.rehearsal import rehearse
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.wake import REPLACE_WAIT_S, sign
@@ -40,7 +40,7 @@ def main(data: str) -> None:
     try:
         dispatcher = Dispatcher(store, settings, lock)
         sign(lock)
-        prepare_for_forks()
+        rehearse(settings)
         gc.collect()
         gc.disable()
         gc.freeze()  # the collector's marks would copy every page that runners share

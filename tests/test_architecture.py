@@ -25,7 +25,7 @@ LAYERS = [
     {"store"},
     {"index", "wake", "housekeeping", "dependencies", "retention"},
     {"command_line", "queued", "errands"},
-    {"runner"},
+    {"runner", "rehearsal"},
     {"recovery", "executors", "actions"},
     {"commands"},
     {"dispatcher", "cli_output"},

@@ -30,6 +30,7 @@ from running_jobs.ending import signal_name
 from running_jobs.engine import settings_handed_over
 from running_jobs.errors import JobsError, NoSuchJob
 from running_jobs.family import Family
+from running_jobs.housekeeping import tidy
 from running_jobs.job import Job, to_iso
 from running_jobs.processes import ENGINE_MARK, become_subreaper
 from running_jobs.settings import Settings, load_settings
@@ -54,9 +55,12 @@ def main(data: str, job_id: str) -> None:
     if not files.try_lock(marker):
         return
     become_subreaper()
-    while pending := (job := store.get(job_id)).pending_callbacks:
-        outcome = make(pending[0], job, settings)
-        _record(store, job_id, {"callback": pending[0], **outcome, "at": to_iso(store.clock())})
+    try:
+        while pending := (job := store.get(job_id)).pending_callbacks:
+            outcome = make(pending[0], job, settings)
+            _record(store, job_id, {"callback": pending[0], **outcome, "at": to_iso(store.clock())})
+    finally:
+        tidy(store, job_id)  # we may have made the marker of a job that was deleted
 
 
 def make(name: str, job: Job, settings: Settings) -> dict[str, Any]:
