@@ -101,10 +101,8 @@ class Dispatcher:
         """Find what no poke, pidfd or journal told: runners known by their locks alone, jobs laid there by hand."""
         for job_id in self.runners.known_by_lock_alone():
             self.runner_ended(job_id)
-        for job_id in self.store.open_ids():
-            if self.knows(job_id):
-                continue
-            if self.at_rest.get(job_id) != self.version_of(job_id):
+        for job_id in self.store.open_ids(without=self.queued):
+            if not self.knows(job_id) and self.at_rest.get(job_id) != self.version_of(job_id):
                 self.look_at(job_id)
 
     def knows(self, job_id: str) -> bool:

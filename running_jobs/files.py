@@ -113,7 +113,7 @@ def read_bounded(path: str, limit: int) -> bytes:
         if size > limit:
             raise OSError(errno.EFBIG, "File too large", path)
         data = os.read(descriptor, size + 1)
-        while chunk := os.read(descriptor, limit):
+        while len(data) > size and (chunk := os.read(descriptor, limit)):  # it grew meanwhile
             data += chunk
         return data
     finally:

@@ -5,7 +5,8 @@ Rebuilt from the files at any time. Whenever a job moves from one place to the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.dependencies import still_to_come
@@ -25,6 +26,9 @@ class QueuedJobs:
 
     def __len__(self) -> int:
         return len(self.line) + len(self._timetable) + len(self._dependents)
+
+    def __iter__(self) -> Iterator[str]:
+        return itertools.chain(self.line, self._timetable, self._dependents)
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self.line or job_id in self._timetable or job_id in self._dependents

@@ -6,7 +6,7 @@ A job waits for other jobs (Dependents), then for its time (Timetable), then for
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from running_jobs.clocks import Moment, due_on_boot_clock
@@ -26,6 +26,9 @@ class WaitingLine:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._places
@@ -85,6 +88,9 @@ class Timetable:
     def __len__(self) -> int:
         return len(self._due)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._due)
+
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._due
 
@@ -135,6 +141,9 @@ class Dependents:
 
     def __len__(self) -> int:
         return len(self._waits_for)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waits_for)
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._waits_for

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from running_jobs import files, reserve
@@ -99,10 +99,13 @@ class JobStore:
             return sorted(name[:-5] for name in names if name.endswith(".json") and is_job_id(name[:-5]))
         return []
 
-    def open_ids(self) -> list[str]:
-        """List the ids of the jobs that are not settled, oldest first; a few may have become so just now."""
+    def open_ids(self, without: Iterable[str] = ()) -> list[str]:
+        """List the ids of the jobs that are not settled, oldest first; a few may have become so just now.
+
+        To leave many out here costs less than to look at them one by one.
+        """
         with contextlib.suppress(FileNotFoundError):
-            return sorted(name for name in os.listdir(self.paths.open) if is_job_id(name))
+            return sorted(filter(is_job_id, set(os.listdir(self.paths.open)).difference(without)))
         return []
 
     def resolve(self, text: str) -> str:
