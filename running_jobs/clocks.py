@@ -16,7 +16,7 @@ from running_jobs.job import from_iso, to_iso
 from running_jobs.processes import boot_id
 
 _FORM = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(?:(Z)|([+-])(\d\d):?(\d\d)?)?",
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(?:(Z)|([+-])(\d\d):?([0-5]\d)?)?",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -80,7 +80,9 @@ def read_time(field: str, text: str) -> str:
         elif sign:
             offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes or 0))
             local = local.replace(tzinfo=timezone(offset if sign == "+" else -offset))
-        return to_iso(local.timestamp())
+        kept = to_iso(local.timestamp())
+        from_iso(kept)  # a year of less or more than four digits could not be read again
+        return kept
     except (ValueError, OverflowError) as error:
         raise InvalidJob(field, f"{text[:60]!r} is no time: {error}") from None
 
