@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from running_jobs.child import CommandLine
-from running_jobs.engine import PACKAGE, PYTHON
+from running_jobs.engine import COMMANDS, PACKAGE, PYTHON
 from running_jobs.job import Job
 from running_jobs.paths import JobPaths
 from running_jobs.processes import ENGINE_MARK
@@ -57,7 +57,7 @@ def _exec(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes
 
 def _http(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes]:
     # on stdin, since everybody may read a command line
-    return [*PYTHON, f"{PACKAGE}/commands/http.py", "-"], json.dumps(command).encode()
+    return [*PYTHON, f"{PACKAGE}/{COMMANDS}", "http", "-"], json.dumps(command).encode()
 
 
 _KINDS: dict[str, Callable[[dict[str, Any], Settings], tuple[list[str], bytes]]] = {"exec": _exec, "http": _http}

@@ -20,6 +20,7 @@ from running_jobs.settings import Settings, engine_settings
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SLURM_CONF")
 PYTHON = (sys.executable or "/usr/bin/python3", "-I", "-S")
+COMMANDS = "commands/__main__.py"  # the program that runs one of the commands by its name
 
 
 def clean_environment(environ: Mapping[str, str], pass_env: list[str]) -> dict[str, str]:

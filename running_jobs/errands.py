@@ -12,7 +12,7 @@ import select
 import time
 
 from running_jobs import files
-from running_jobs.engine import spawn
+from running_jobs.engine import COMMANDS, spawn
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
@@ -57,10 +57,10 @@ class Errands:
         """Start what is to be run, as far as there is room. Raise OSError if there are no processes to be had."""
         for job_id in list(self._wanted)[: max(0, CALLBACKS_AT_ONCE - len(self._running))]:
             if not files.is_locked(self._store.paths.marker(job_id)):  # else one that outlived a dispatcher is at it
-                self._spawn("commands/callback.py", [self._settings.data, job_id], job_id)
+                self._spawn(["callback", self._settings.data, job_id], job_id)
             del self._wanted[job_id]
         if self._prunes and self._has_ended_jobs and now >= self._prune_at and not self._is_pruning():
-            self._spawn("commands/prune.py", [self._settings.data], "")
+            self._spawn(["prune", self._settings.data], "")
             self._has_ended_jobs = False
             self._prune_began = now
 
@@ -85,8 +85,8 @@ class Errands:
     def _is_pruning(self) -> bool:
         return any(not job_id for _, job_id in self._running.values())
 
-    def _spawn(self, program: str, arguments: list[str], job_id: str) -> None:
-        pid = spawn(program, arguments, self._settings)
+    def _spawn(self, arguments: list[str], job_id: str) -> None:
+        pid = spawn(COMMANDS, arguments, self._settings)
         pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
         self._running[pidfd] = (pid, job_id)
         self._poller.register(pidfd, select.POLLIN)

@@ -27,8 +27,8 @@ from running_jobs.commands.http import MAX_REDIRECTS, RequestFailed, send
 
 from .conftest import PROJECT, free_port, require
 
-PROGRAM = PROJECT / "running_jobs" / "commands" / "http.py"
-BY_PATH = [sys.executable, "-I", "-S", str(PROGRAM)]
+PROGRAM = PROJECT / "running_jobs" / "commands" / "__main__.py"
+BY_PATH = [sys.executable, "-I", "-S", str(PROGRAM), "http"]
 
 
 class Recorder(http.server.ThreadingHTTPServer):
@@ -653,7 +653,7 @@ def response_of(folder: Path) -> Path:
 
 STARTS = {
     "by path, isolated": BY_PATH,
-    "by path": [sys.executable, str(PROGRAM)],
+    "by path": [sys.executable, str(PROGRAM), "http"],
     "as a module": [sys.executable, "-m", "running_jobs.commands.http"],
 }
 
@@ -668,7 +668,7 @@ def test_ways_to_start_it(server: Recorder, tmp_path: Path, kind: str) -> None:
 
 
 def test_it_starts_in_its_own_folder(server: Recorder) -> None:
-    done = run(server.url, start=[sys.executable, PROGRAM.name], cwd=PROGRAM.parent)
+    done = run(server.url, start=[sys.executable, PROGRAM.name, "http"], cwd=PROGRAM.parent)
     assert (done.code, done.out) == (0, b"hello"), done.err
 
 

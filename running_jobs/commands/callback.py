@@ -6,18 +6,12 @@ callback is tried three times. Nothing of a job is ever pasted into a shell line
 
 from __future__ import annotations
 
-import os
-import sys
-
-if not __package__:  # started by its path, where this folder would hide the standard library's http
-    _here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != _here]
-    sys.path.insert(0, os.path.dirname(os.path.dirname(_here)))
-
 import contextlib
+import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from typing import Any
 
@@ -47,7 +41,17 @@ class CallbackFailed(Exception):
     """One try did not succeed; says why."""
 
 
-def main(data: str, job_id: str) -> None:
+def main(arguments: list[str]) -> int:
+    """Make the callbacks that the arguments DATA and ID name; return the exit code."""
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m running_jobs.commands.callback DATA ID\n")
+        return 2
+    with contextlib.suppress(JobsError):  # deleted or unreadable: nothing to do for it
+        make_all(os.path.abspath(arguments[0]), arguments[1])
+    return 0
+
+
+def make_all(data: str, job_id: str) -> None:
     """Make the callbacks of a job that are still to be made, unless somebody is at it."""
     settings = settings_handed_over() or load_settings(data)
     store = JobStore.of(settings)
@@ -205,7 +209,4 @@ def _record(store: JobStore, job_id: str, outcome: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m running_jobs.commands.callback DATA ID")
-    with contextlib.suppress(JobsError):  # deleted or unreadable: nothing to do for it
-        main(os.path.abspath(sys.argv[1]), sys.argv[2])
+    sys.exit(main(sys.argv[1:]))

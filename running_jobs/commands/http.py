@@ -8,17 +8,11 @@ that line to standard error. Exits 0; 1 for a status of 400 and above or no answ
 
 from __future__ import annotations
 
-import os
-import sys
-
-if not __package__:  # started by its path, where this folder would hide the standard library's http behind this file
-    _here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != _here]
-    sys.path.insert(0, os.path.dirname(os.path.dirname(_here)))
-
 import contextlib
 import json
+import os
 import signal
+import sys
 import time
 from typing import Any, NamedTuple
 

@@ -1,0 +1,17 @@
+"""Runs one of the commands by its name, in isolation: `python -I -S .../running_jobs/commands/__main__.py NAME ...`.
+
+By hand it is `python -m running_jobs.commands.NAME ...`. Started by its path, the package's place must be told here,
+and this folder is taken out of the search path: its `http` would hide the standard library's.
+"""
+
+import importlib
+import os
+import sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
+sys.path.insert(0, os.path.dirname(os.path.dirname(here)))
+
+if len(sys.argv) < 2:
+    sys.exit("usage: python -I -S running_jobs/commands/__main__.py NAME ... (users start jobs with app.py)")
+sys.exit(importlib.import_module(f"running_jobs.commands.{sys.argv[1]}").main(sys.argv[2:]))
