@@ -174,7 +174,7 @@ class Dispatcher:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
         self.queued.remove(job_id)
         self.at_rest.pop(job_id, None)
-        self.errands.job_ended()
+        self.errands.job_ended(job_id)
         if is_settled:
             self.retry_at.pop(job_id, None)
             self.failures.pop(job_id, None)

@@ -7,6 +7,7 @@ on its job's marker keeps a second one from making the same callback at the same
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import time
@@ -17,8 +18,8 @@ from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 CALLBACKS_AT_ONCE = 16
-PRUNE_AT_MOST_EVERY_S = 10.0
-PRUNE_SHARE = 0.01  # of one core at most, however long it takes to look at all jobs
+PRUNE_AT_MOST_EVERY_S = 5.0
+PRUNE_SHARE = 0.05  # of one core at most, niced, however long it takes to look at all jobs
 
 
 class Errands:
@@ -34,6 +35,7 @@ class Errands:
         self._prune_at = 0.0
         self._prune_began = 0.0
         self._has_ended_jobs = True
+        self._last_ended = ""
 
     def __len__(self) -> int:
         return len(self._wanted) + len(self._running)
@@ -49,13 +51,15 @@ class Errands:
         """Start nothing for a job for now."""
         self._wanted.pop(job_id, None)
 
-    def job_ended(self) -> None:
-        """Note that there may be more to prune."""
-        self._has_ended_jobs = True
+    def job_ended(self, job_id: str) -> None:
+        """Note that there may be more to prune; the journal's last line tells of the same end again and again."""
+        if job_id != self._last_ended:
+            self._last_ended = job_id
+            self._has_ended_jobs = True
 
     def start(self, now: float) -> None:
         """Start what is to be run, as far as there is room. Raise OSError if there are no processes to be had."""
-        for job_id in list(self._wanted)[: max(0, CALLBACKS_AT_ONCE - len(self._running))]:
+        for job_id in list(itertools.islice(self._wanted, max(0, CALLBACKS_AT_ONCE - len(self._running)))):
             if not files.is_locked(self._store.paths.marker(job_id)):  # else one that outlived a dispatcher is at it
                 self._spawn(["callback", self._settings.data, job_id], job_id)
             del self._wanted[job_id]
