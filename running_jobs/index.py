@@ -6,12 +6,14 @@ For one long-lived reader with many threads (the server). Holds no truth: whatev
 from __future__ import annotations
 
 import bisect
+import sys
 import threading
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from running_jobs.errors import NoSuchJob, UnreadableJob
-from running_jobs.job import ACTIVE, FINAL, Job, JobStatus, is_job_id
+from running_jobs.job import ACTIVE, FINAL, IDLE, QUEUED, Job, JobStatus, is_job_id
 from running_jobs.journal import Follower
 from running_jobs.store import JobStore
 
@@ -34,17 +36,25 @@ class Summary(NamedTuple):
     exit_code: int | None
     signal: int | None
     reason: str | None
+    priority: int
+    retries: int
+    attempt: int
+    not_before: str | None
+    timer: dict[str, Any] | None
+    after: tuple[str, ...]
+    owes_callbacks: bool
 
 
 def summarize(job: Job) -> Summary:
-    """Take what the list shows from a job."""
+    """Take what the list shows from a job; what it waits for only while it does."""
     what = job.what[:SHOWN_CHARACTERS]
+    waits = job.status is QUEUED or job.status is IDLE
     return Summary(
         id=job.id,
         status=job.status,
         title=job.name[:SHOWN_CHARACTERS] if job.name and job.name.strip() else what,
         what=what,
-        context=job.context,
+        context=sys.intern(job.context),
         asked=job.asked.get("verb") if job.asked and not job.is_final else None,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -53,6 +63,13 @@ def summarize(job: Job) -> Summary:
         exit_code=job.exit_code,
         signal=job.signal,
         reason=job.reason,
+        priority=job.priority,
+        retries=job.retries,
+        attempt=job.attempt,
+        not_before=job.not_before if waits else None,
+        timer=job.timer if waits else None,
+        after=tuple(job.after) if waits else (),
+        owes_callbacks=bool((job.callback_done or job.callback_failed) and job.pending_callbacks),
     )
 
 
@@ -90,7 +107,8 @@ class JobIndex:
         self._order: list[str] = []
         self._problems: dict[str, str] = {}
         self._counts: Counter[JobStatus] = Counter()
-        self._elsewhere = 0
+        self._running: Counter[str] = Counter()
+        self._owing = 0
         self._follower: Follower | None = None
 
     def page(self, wanted: JobFilter, before: str | None = None, limit: int = 50) -> Page:
@@ -115,15 +133,33 @@ class JobIndex:
 
     def running(self) -> int:
         """Return how many jobs run here and take a slot."""
-        with self._lock:
-            self._refresh()
-            return self._counts[ACTIVE] - self._elsewhere
+        return sum(self.running_by_context().values())
 
-    def open_ids(self) -> list[str]:
-        """Return the ids of the jobs that are not final."""
+    def running_by_context(self) -> dict[str, int]:
+        """Return how many jobs of each context run here and take a slot."""
         with self._lock:
             self._refresh()
-            return [row.id for row in self._rows.values() if row.status not in FINAL]
+            return dict(self._running)
+
+    def has_work(self) -> bool:
+        """Say whether something is left to do here: a job is queued, runs, or has callbacks to make."""
+        with self._lock:
+            self._refresh()
+            return bool(self._counts[QUEUED] or self._owing or self._running)
+
+    def unsettled_ids(self) -> list[str]:
+        """Return the ids of the jobs that have not ended, or have callbacks to make."""
+        with self._lock:
+            self._refresh()
+            return [row.id for row in self._rows.values() if row.status not in FINAL or row.owes_callbacks]
+
+    def still_to_end(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return those of these jobs that have not ended, with their titles; of one that cannot be read, its id."""
+        with self._lock:
+            self._refresh()
+            rows = {job_id: self._rows.get(job_id) for job_id in ids}
+            found = {job_id: row.title for job_id, row in rows.items() if row and row.status not in FINAL}
+            return {**found, **{job_id: job_id for job_id in rows if job_id in self._problems}}
 
     def problems(self) -> dict[str, str]:
         """Return what is wrong with the files that are no jobs although their names say so."""
@@ -178,7 +214,11 @@ class JobIndex:
 
     def _count(self, row: Summary, by: int) -> None:
         self._counts[row.status] += by
-        self._elsewhere += by if row.status is ACTIVE and row.elsewhere else 0
+        self._owing += by if row.owes_callbacks else 0
+        if row.status is ACTIVE and not row.elsewhere:
+            self._running[row.context] += by
+            if not self._running[row.context]:
+                del self._running[row.context]
 
     def _forget(self, job_id: str) -> None:
         row = self._rows.pop(job_id, None)

@@ -31,19 +31,22 @@ def tail(path: str, limit: int = TAIL_BYTES) -> tuple[bytes, int, int]:
 
 def last_lines(path: str, count: int) -> list[str]:
     """Return at most `count` last lines as text, of at most the last 4 MiB; invalid UTF-8 is shown as U+FFFD."""
-    if count <= 0:
-        return []
+    lines = last_part(path, count)[0].split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    return [line.decode(errors="replace").removesuffix("\r") for line in lines]
+
+
+def last_part(path: str, count: int) -> tuple[bytes, int, int]:
+    """Return at most `count` last lines as they are, of at most the last 4 MiB, where they start and where they end."""
     limit = TAIL_BYTES
     while True:
-        data, start, _ = tail(path, limit)
+        data, start, end = tail(path, limit)
         position = last_lines_start(data, count)
         if position > 0 or start == 0 or limit >= LINES_BYTES:
             break
         limit *= 8  # not far enough back yet
-    lines = data[position:].split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    return [line.decode(errors="replace").removesuffix("\r") for line in lines]
+    return data[position:], start + position, end
 
 
 def last_lines_start(data: bytes, count: int) -> int:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from running_jobs.job import Job, from_iso
 
 MASK = "***"
+REQUESTS = ("command", "callback_done", "callback_failed")
+_OF_CREDENTIALS = ("authorization", "cookie", "token", "secret", "key", "password")
 
 
 def public_record(job: Job) -> dict[str, Any]:
-    """Return a job's JSON with all `env` values masked: they are where people put passwords."""
+    """Return a job's JSON as a copy with what people put passwords in masked: values of `env`, credentials in headers.
+
+    The job stays as it is.
+    """
     record = job.to_dict()
     record["env"] = dict.fromkeys(job.env, MASK)
+    for name in REQUESTS:
+        if record[name] is not None:
+            record[name] = _without_credentials(record[name])
     return record
+
+
+def _without_credentials(request: dict[str, Any]) -> dict[str, Any]:
+    copy = deepcopy(request)
+    headers = copy.get("headers")
+    if isinstance(headers, dict):
+        for name in headers:
+            if any(word in name.lower() for word in _OF_CREDENTIALS):
+                headers[name] = MASK
+    return copy
 
 
 def duration_s(job: Job, now_s: float) -> float | None:

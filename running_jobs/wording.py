@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def printable(text: str) -> str:
     """Return a text on one line in which nothing acts on a terminal: escape sequences and line ends are spelled out."""
@@ -38,6 +40,12 @@ def duration(seconds: float | None) -> str:
             rest = whole % size // part_size
             return f"{whole // size} {unit} {rest} {part}" if rest else f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+def until(seconds: float) -> str:
+    """Say how long is left, counted down in whole seconds: `12 s`, then as a duration is said: `2 h 14 min`."""
+    whole = math.ceil(seconds)
+    return f"{whole} s" if whole < 60 else duration(whole)
 
 
 def ago(seconds: float) -> str:

@@ -1,21 +1,43 @@
 // Follows a log: appends what came since, keeps to the end unless the reader scrolled up, holds a bounded amount.
+// One that is folded away is left alone until it is unfolded.
 import { poll } from "./poll.js";
 
 const HELD = 1 << 20;
 const TAIL = 64 << 10;
 
 export function followLog(log) {
+  const look = follower(log);
+  const fold = log.closest("details");
+  let follows = false;
+
+  function begin() {
+    if (fold && !fold.open) return;
+    log.scrollTop = log.scrollHeight;
+    if (follows) return;
+    follows = true;
+    poll(async () => {
+      follows = !fold || fold.open;
+      return follows ? look() : null;
+    }, { latest: 3000 });
+  }
+
+  fold?.addEventListener("toggle", begin);
+  begin();
+}
+
+function follower(log) {
   let decoder = new TextDecoder();
-  const state = document.querySelector("[data-follow-state]");
-  const skipped = document.querySelector("[data-skipped]");
+  const bar = log.previousElementSibling;
+  const state = bar.querySelector("[data-follow-state]");
+  const skipped = bar.querySelector("[data-skipped]");
   const append = appender(log, () => {
     skipped.textContent = "The last part; the whole log has more before.";
   });
   let offset = Number(log.dataset.offset);
   let last = false;
 
-  poll(async () => {
-    const final = document.querySelector("#job-head")?.hasAttribute("data-final") ?? true;
+  return async () => {
+    const final = log.id === "log" && (document.querySelector("#job-head")?.hasAttribute("data-final") ?? true);
     let answer = await fetch(`${log.dataset.follow}?offset=${offset}`).catch(() => null);
     if (answer?.ok && Number(answer.headers.get("Content-Length")) > HELD) {
       await answer.body.cancel(); // more than is shown: go on near the end
@@ -28,13 +50,15 @@ export function followLog(log) {
     if (!answer?.ok) return false;
     let bytes = new Uint8Array(await answer.arrayBuffer());
     if (append.beginsAfresh()) bytes = bytes.subarray(bytes.indexOf(10) + 1); // from a line's begin on
-    offset = Number(answer.headers.get("X-Next-Offset"));
+    const next = Number(answer.headers.get("X-Next-Offset"));
+    const begunAnew = next < offset; // put aside since, and this is its successor
+    offset = begunAnew ? 0 : next;
     if (bytes.length) append(decoder.decode(bytes, { stream: true }));
     state.textContent = final ? "" : "following";
     if (final && last) return null; // looked once more after it had ended: that was all
     last = final;
-    return bytes.length > 0 || final;
-  }, { latest: 3000 });
+    return bytes.length > 0 || final || begunAnew;
+  };
 }
 
 // The log's last node is the line that is not finished: a progress bar overwrites it with every carriage return.
@@ -77,7 +101,6 @@ function appender(log, onCut) {
   const begun = log.textContent;
   log.replaceChildren(unfinished);
   append(begun);
-  log.scrollTop = log.scrollHeight;
   return append;
 }
 

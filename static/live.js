@@ -1,4 +1,5 @@
-// Keeps the parts marked data-live as the server would show them now.
+// Keeps the parts marked data-live as the server would show them now, but for what the reader did there: what is
+// unfolded stays so, and a form that is being filled in stays as it is.
 import { poll } from "./poll.js";
 
 export function keepLive(lostNotice) {
@@ -17,19 +18,41 @@ export function keepLive(lostNotice) {
     lostNotice.hidden = true;
     return update(new DOMParser().parseFromString(text, "text/html"));
   }, { latest: 5000 });
+  document.addEventListener("input", ({ target }) => {
+    target.closest("[data-live] form")?.setAttribute("data-edited", "");
+  });
 }
 
 function update(fresh) {
   let changed = false;
   for (const part of document.querySelectorAll("[data-live]")) {
     const now = fresh.getElementById(part.id);
-    if (!now || now.isEqualNode(part)) continue;
+    if (!now) continue;
+    takeOver(part, now);
+    if (now.isEqualNode(part)) continue;
     const hadFocus = part.contains(document.activeElement);
     become(part, now);
     if (hadFocus && !part.contains(document.activeElement)) part.focus({ preventScroll: true });
     changed = true;
   }
   return changed;
+}
+
+// Has the fresh part hold what the reader did to the one on the page.
+function takeOver(part, now) {
+  for (const fold of part.querySelectorAll("details[id]")) {
+    const same = now.querySelector(`#${fold.id}`);
+    if (same) same.open = fold.open;
+  }
+  for (const form of part.querySelectorAll("form[id]")) {
+    if (isBeingFilledIn(form)) now.querySelector(`#${form.id}`)?.replaceWith(form.cloneNode(true));
+  }
+}
+
+// A date that is not complete yet has made no input event: what has the focus counts too.
+function isBeingFilledIn(form) {
+  const active = document.activeElement;
+  return form.hasAttribute("data-edited") || (form.contains(active) && active.matches("input, select, textarea"));
 }
 
 // Changes only what differs: a button that stays is not exchanged between press and release, a picture not loaded

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
-import time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, NotAllowed
+from running_jobs.clocks import local_zone
+from running_jobs.errors import JobsError, NoSuchJob
 from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import JobStatus, is_job_id
-from running_jobs.option_texts import read_option
 from running_jobs.web import page_view
 from running_jobs.web.auth import token
+from running_jobs.web.forms import options_of_change, options_of_launch, read_form
+from running_jobs.web.job_view import job_view
 from running_jobs.web.parts import parts
 from running_jobs.web.responses import code_of
+from running_jobs.web.waiting import Outlook
 
 PAGE_PARAMETERS = ("job", "tab", "status", "context", "q", "before")
 SAID = {
@@ -28,6 +29,8 @@ SAID = {
     "kill": "The job was killed.",
     "delete": "The job was deleted with its logs and results.",
     "again": "A copy of the job was launched.",
+    "set": "The job was changed.",
+    "same": "Nothing was changed: every field held what it held before.",
     "pause": "Paused: nothing new starts, running jobs go on.",
     "resume": "Queued jobs start again.",
 }
@@ -45,9 +48,9 @@ def show_page() -> str:
 @blueprint.post("/launch")
 def launch() -> AnyResponse | tuple[str, int]:
     """Queue what the form holds; on a mistake show the form again as it was filled in."""
-    form = _form()
+    form = read_form()
     try:
-        job = parts().actions.submit(options_from_form(form), by=g.user)
+        job = parts().actions.submit(options_of_launch(form, parts().store), by=g.user)
     except JobsError as error:
         return _render(_back(form), error=str(error), form=form), code_of(error)
     return _to_page(_back(form) | {"job": job.id, "said": "launch" if job.status is JobStatus.QUEUED else "hold"})
@@ -56,7 +59,7 @@ def launch() -> AnyResponse | tuple[str, int]:
 @blueprint.post("/jobs/<job_id>/<any(start,stop,kill,delete,again):verb>")
 def act(job_id: str, verb: str) -> AnyResponse | tuple[str, int]:
     """Do one thing to a job."""
-    form = _form()
+    form = read_form()
     try:
         done = getattr(parts().actions, verb)(job_id, by=g.user)
     except JobsError as error:
@@ -65,39 +68,26 @@ def act(job_id: str, verb: str) -> AnyResponse | tuple[str, int]:
     return _to_page({**{name: value for name, value in _back(form).items() if name != "job"}, **shown, "said": verb})
 
 
+@blueprint.post("/jobs/<job_id>/set")
+def change(job_id: str) -> AnyResponse | tuple[str, int]:
+    """Change what the form says otherwise than it was shown; on a mistake show it again as it was filled in."""
+    form = read_form()
+    back = {**_back(form), "job": job_id}
+    try:
+        options = options_of_change(form, parts().store, parts().settings)
+        if options:
+            parts().actions.edit(job_id, options, by=g.user)
+    except JobsError as error:
+        return _render(back, error=str(error), change=form), code_of(error)
+    return _to_page({**back, "said": "set" if options else "same"})
+
+
 @blueprint.post("/<any(pause,resume):verb>")
 def pause(verb: str) -> AnyResponse:
     """Start nothing new from now on, or start again."""
-    form = _form()
+    form = read_form()
     parts().actions.pause(verb == "pause")
     return _to_page(_back(form) | {"said": verb})
-
-
-def options_from_form(form: dict[str, str]) -> dict[str, Any]:
-    """Turn the form's texts into job options. Raise InvalidJob for a field that cannot be read."""
-    options: dict[str, Any] = {"command": {"type": "exec", "cmd": form.get("cmd", "").replace("\r\n", "\n")}}
-    for name, value in form.items():
-        if name in ("cmd", "token", "back", "hold") or not value.strip():
-            continue
-        options[name] = read_option(name, value)
-    options["start"] = form.get("hold") != "1"
-    return options
-
-
-def _form() -> dict[str, str]:
-    """Read a posted form and check its token. Raise InvalidJob if it is no form, NotAllowed without the token."""
-    if request.mimetype != "application/x-www-form-urlencoded":
-        raise InvalidJob("body", "expected a form (application/x-www-form-urlencoded)")
-    try:
-        body = request.get_data(cache=False).decode()
-        form = dict(parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=100))
-    except UnicodeDecodeError:
-        raise InvalidJob("body", "is not UTF-8") from None
-    except ValueError:
-        raise InvalidJob("body", "has too many fields") from None
-    if not hmac.compare_digest(form.get("token", "").encode(), token(parts(), g.user).encode()):
-        raise NotAllowed("The form's token is missing or old. Reload the page and try again.")
-    return form
 
 
 def _page_parameters(pairs: Any) -> dict[str, str]:
@@ -122,30 +112,40 @@ def _to_page(parameters: dict[str, str]) -> AnyResponse:
 
 
 def _render(
-    parameters: dict[str, str], message: str | None = None, error: str | None = None, form: dict[str, str] | None = None
+    parameters: dict[str, str],
+    message: str | None = None,
+    error: str | None = None,
+    form: dict[str, str] | None = None,
+    change: dict[str, str] | None = None,
 ) -> str:
+    """Render the page; `form` and `change` are forms to show again as they were filled in."""
     wanted = JobFilter(parameters.get("status"), parameters.get("context"), parameters.get("q"))
     page = parts().index.page(wanted, parameters.get("before"))
-    now = time.time()
+    outlook = Outlook(parts())
+    outlook.learn(page.rows)
     live = request.args.get("part") == "live"
     chosen = None
     if "job" in parameters:
         try:
-            chosen = page_view.job_view(parts().store, parameters["job"], parameters.get("tab"), now, not live)
+            chosen = job_view(parts(), outlook, parameters["job"], parameters.get("tab"), not live)
         except NoSuchJob as missing:
             error = error or (None if message else str(missing))
         except JobsError as unreadable:
             error = error or str(unreadable)
     return render_template(
         "live.html" if live else "page.html",
-        rows=[page_view.row_view(row, now) for row in page.rows],
+        rows=[page_view.row_view(row, outlook) for row in page.rows],
         older=page.next_before,
         total=page.total,
         job=chosen,
         here=parameters,
-        strip=page_view.strip_view(parts()),
+        strip=page_view.strip_view(parts(), outlook),
+        logs=[] if live else page_view.logs_view(parts()),
+        settings=parts().settings,
+        zone=local_zone(outlook.now.wall_s),
         problems=parts().index.problems(),
         form=form or {},
+        change=change,
         message=message,
         error=error,
         token=token(parts(), g.user),

@@ -25,6 +25,7 @@ THREADS = 16
 CONNECTIONS = 1000
 MAX_RECEIVED_BYTES = 64 << 20  # beyond it waitress hangs up; below, whoever sent too much is told so
 LOOK_EVERY_S = 2.0
+PRUNE_EVERY_S = 3600.0
 _M_ARENA_MAX = -8
 
 log = logging.getLogger("running_jobs")
@@ -81,17 +82,22 @@ def _keep_one_heap() -> None:
 def _keep_dispatcher(parts: Parts) -> None:
     """Start a dispatcher whenever there is work and none lives.
 
-    At first, mark the open jobs whose markers are missing: the dispatcher looks at those alone, and files may have been
-    laid there by hand or from a backup.
+    At first, mark the jobs that are not settled and whose markers are missing: the dispatcher looks at those alone, and
+    files may have been laid there by hand or from a backup.
     """
     with contextlib.suppress(JobsError, OSError):
-        for job_id in parts.index.open_ids():
+        for job_id in parts.index.unsettled_ids():
             parts.store.mark_open(job_id)
+    prunes = parts.settings.keep_days > 0 or parts.settings.keep_jobs > 0
+    prune_at = time.monotonic() + PRUNE_EVERY_S
     while True:
         time.sleep(LOOK_EVERY_S)
         try:
-            if parts.index.counts()["queued"] or parts.index.running():
+            has_come = prunes and time.monotonic() >= prune_at  # where nothing is launched for days, jobs expire too,
+            if has_come or parts.index.has_work():  # and a dispatcher prunes at its start
                 parts.actions.ensure_dispatcher()
+            if has_come:
+                prune_at = time.monotonic() + PRUNE_EVERY_S
         except Exception:
             log.exception("The dispatcher could not be looked after; trying again")
 

@@ -1,0 +1,86 @@
+"""What the page's forms hold: read, checked for their token, and turned into options of jobs."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import g, request
+
+from running_jobs.errors import AmbiguousId, InvalidJob, NoSuchJob, NotAllowed
+from running_jobs.option_texts import read_option
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
+from running_jobs.web.auth import token
+from running_jobs.web.page_view import DEFAULT_CONTEXT, DEFAULT_PRIORITY
+from running_jobs.web.parts import parts
+
+CHANGEABLE = ("name", "context", "priority", "delay", "at", "after", "retries", "retry_delay", "timeout")
+SHOWN = "shown."  # before a field's name: the text that it held when the form was shown
+_NO_OPTIONS = ("cmd", "token", "back", "hold")
+
+
+def read_form() -> dict[str, str]:
+    """Read a posted form and check its token. Raise InvalidJob if it is no form, NotAllowed without the token."""
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise InvalidJob("body", "expected a form (application/x-www-form-urlencoded)")
+    try:
+        body = request.get_data(cache=False).decode()
+        form = dict(parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=100))
+    except UnicodeDecodeError:
+        raise InvalidJob("body", "is not UTF-8") from None
+    except ValueError:
+        raise InvalidJob("body", "has too many fields") from None
+    if not hmac.compare_digest(form.get("token", "").encode(), token(parts(), g.user).encode()):
+        raise NotAllowed("The form's token is missing or old. Reload the page and try again.")
+    return form
+
+
+def options_of_launch(form: dict[str, str], store: JobStore) -> dict[str, Any]:
+    """Turn the launch form's texts into job options. Raise InvalidJob for a field that cannot be read."""
+    options: dict[str, Any] = {"command": {"type": "exec", "cmd": form.get("cmd", "").replace("\r\n", "\n")}}
+    for name, typed in form.items():
+        if name not in _NO_OPTIONS and typed.strip():
+            options[name] = _read(name, typed, store)
+    options["start"] = form.get("hold") != "1"
+    return options
+
+
+def options_of_change(form: dict[str, str], store: JobStore, settings: Settings) -> dict[str, Any]:
+    """Turn those fields of the form that changes a job whose texts were changed into options. Raise InvalidJob.
+
+    An emptied field means what it would mean for a new job.
+    """
+    emptied = {
+        "context": DEFAULT_CONTEXT,
+        "priority": DEFAULT_PRIORITY,
+        "retries": settings.max_retries,
+        "retry_delay": settings.retry_delay,
+        "timeout": settings.timeout,
+    }
+    options = {}
+    for name in CHANGEABLE:
+        typed = form.get(name)
+        if typed is None or _plain(typed) == _plain(form.get(SHOWN + name, "")):
+            continue
+        options[name] = _read(name, typed, store) if typed.strip() else emptied.get(name, read_option(name, ""))
+    return options
+
+
+def _plain(typed: str) -> str:
+    """Return a text without what browsers change in it on their own: the seconds of a full minute, outer spaces."""
+    text = typed.strip()
+    return text.removesuffix(":00") if len(text) == len("2026-11-21T20:30:00") and text[10] == "T" else text
+
+
+def _read(name: str, typed: str, store: JobStore) -> Any:
+    value = read_option(name, typed)
+    return [_resolved(store, text) for text in value] if name == "after" else value
+
+
+def _resolved(store: JobStore, text: str) -> str:
+    try:
+        return store.resolve(text)
+    except (NoSuchJob, AmbiguousId) as error:
+        raise InvalidJob("after", str(error)) from None
