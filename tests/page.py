@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +12,25 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from .conftest import wait_for
+
+
+class Gate:
+    """Holds a command up where its shell line says `wait`, first, second and so on, until it is opened so often."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waits = self._opened = 0
+
+    @property
+    def wait(self) -> str:
+        """What the shell line says."""
+        self._waits += 1
+        return f"until [ -e {self._folder}/gate-{self._waits} ]; do sleep 0.02; done"
+
+    def open(self) -> None:
+        """Let the command go on to where it waits next."""
+        self._opened += 1
+        (self._folder / f"gate-{self._opened}").touch()
 
 
 class Page:
@@ -93,14 +113,30 @@ class Page:
             )
         )
 
-    def fill(self, **fields: str) -> None:
-        """Fill fields of the launch form, known by their names."""
+    def fill(self, form: str = ".launch", **fields: str) -> None:
+        """Fill fields of a form, the launch form if none is named, known by their names."""
         for name, text in fields.items():
-            field = self.browser.find_element(By.CSS_SELECTOR, f".launch [name={name}]")
+            field = self.browser.find_element(By.CSS_SELECTOR, f"{form} [name='{name}']")
             if not field.is_displayed():
-                self.click(".launch summary")
-            field.clear()
-            field.send_keys(text)
+                self.click(f"{form} summary")
+            if field.get_attribute("type") == "datetime-local":  # how one is typed depends on the browser's language
+                self.run(
+                    "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
+                    field,
+                    text,
+                )
+            else:
+                field.clear()
+                field.send_keys(text)
+
+    def change(self, **fields: str) -> None:
+        """Fill fields of the form that changes the chosen job, and save it."""
+        self.fill("#change", **fields)
+        self.save()
+
+    def save(self) -> None:
+        """Press the button of the form that changes the chosen job."""
+        self.follow("#change button", "Save")
 
     def launch(self, cmd: str, hold: bool = False, **fields: str) -> str:
         """Launch a command by the form, and return the job's id."""

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from running_jobs.store import JobStore
 
 from .conftest import PROJECT, Server, require, wait_for, wait_for_end, wait_for_status
-from .page import Page
+from .page import Gate, Page
 
 DRAW = r"""
 import struct, sys, zlib
@@ -27,25 +27,6 @@ pixels = zlib.compress(bytes(width + 1))
 picture = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 open(sys.argv[2], "wb").write(b"\x89PNG\r\n\x1a\n" + picture)
 """
-
-
-class Gate:
-    """Holds a command up where its shell line says `wait`, first, second and so on, until it is opened so often."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._waits = self._opened = 0
-
-    @property
-    def wait(self) -> str:
-        """What the shell line says."""
-        self._waits += 1
-        return f"until [ -e {self._folder}/gate-{self._waits} ]; do sleep 0.02; done"
-
-    def open(self) -> None:
-        """Let the command go on to where it waits next."""
-        self._opened += 1
-        (self._folder / f"gate-{self._opened}").touch()
 
 
 @pytest.fixture

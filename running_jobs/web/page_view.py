@@ -24,7 +24,7 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
     """Return what one row shows."""
     now_s = outlook.now.wall_s
     waiting = outlook.of(row)
-    attempt = f"{row.attempt}/{max(row.retries + 1, row.attempt)}" if row.retries or row.attempt > 1 else ""
+    attempts = (row.attempt, max(row.retries + 1, row.attempt)) if row.retries or row.attempt > 1 else ()
     return {
         "id": row.id,
         "status": row.status.value,
@@ -39,9 +39,10 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
         "exit": exit_text(row.exit_code, row.signal),
         "reason": row.reason,
         "context": row.context,
+        "has_context": row.context != DEFAULT_CONTEXT,
         "priority": row.priority,
-        "attempt": attempt,
-        "marks": _marks(row) + ([f"attempt {attempt}"] if attempt else []),
+        "attempt": "/".join(map(str, attempts)),
+        "marks": _marks(row) + ([f"attempt {attempts[0]} of {attempts[1]}"] if attempts else []),
     }
 
 

@@ -157,10 +157,11 @@ def _render(
 def _link_from(parameters: dict[str, str]) -> Any:
     """Return a function for templates: this page's address with some parameters changed, or left out with None."""
 
+    base: str = url_for("pages.show_page")
+
     def link(**changes: str | None) -> str:
         kept = {**parameters, **changes}
         query = urlencode({name: value for name, value in kept.items() if value})
-        base: str = url_for("pages.show_page")
         return f"{base}?{query}" if query else base
 
     return link

@@ -12,7 +12,7 @@ from running_jobs.index import Summary
 from running_jobs.job import QUEUED
 from running_jobs.web.parts import Parts
 
-SHOWN_CHARACTERS = 40
+SHOWN_CHARACTERS = 30
 
 
 class Waiting(NamedTuple):
@@ -27,7 +27,9 @@ class Waiting(NamedTuple):
         if not self.others:
             return self.text
         more = f" (+{len(self.others) - 1})" if len(self.others) > 1 else ""
-        return f"{self.text} {self.others[0][1]}{more}"
+        title = self.others[0][1]
+        shown = title if len(title) <= SHOWN_CHARACTERS else f"{title[: SHOWN_CHARACTERS - 1]}…"
+        return f"{self.text} {shown}{more}"
 
 
 class Outlook:
@@ -66,7 +68,7 @@ class Outlook:
         then for its turn."""
         if row.status is not QUEUED:
             return None
-        others = [(other, _short(self._to_end[other])) for other in row.after if other in self._to_end]
+        others = [(other, " ".join(self._to_end[other].split())) for other in row.after if other in self._to_end]
         if others:
             return Waiting("waits for", others)
         text = self._time_left(row) or self._held(row)
@@ -89,8 +91,3 @@ class Outlook:
         if self.running.get(row.context, 0) >= self._limits.get(row.context, self.slots):
             return "waits for a slot of its context"
         return ""
-
-
-def _short(title: str) -> str:
-    shown = " ".join(title.split())
-    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
