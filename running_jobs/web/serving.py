@@ -93,11 +93,11 @@ def _keep_dispatcher(parts: Parts) -> None:
     while True:
         time.sleep(LOOK_EVERY_S)
         try:
-            has_come = prunes and time.monotonic() >= prune_at  # where nothing is launched for days, jobs expire too,
-            if has_come or parts.index.has_work():  # and a dispatcher prunes at its start
-                parts.actions.ensure_dispatcher()
-            if has_come:
+            is_time_to_prune = prunes and time.monotonic() >= prune_at
+            if is_time_to_prune:  # jobs expire too while nothing is launched for days: a dispatcher prunes at its start
                 prune_at = time.monotonic() + PRUNE_EVERY_S
+            if is_time_to_prune or parts.index.has_work():
+                parts.actions.ensure_dispatcher()
         except Exception:
             log.exception("The dispatcher could not be looked after; trying again")
 
