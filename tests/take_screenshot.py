@@ -75,6 +75,7 @@ def launch_jobs(actions: Actions) -> Job:
     if not importlib.util.find_spec("sklearn") or not importlib.util.find_spec("matplotlib"):
         return sleeping
     training = launch("python train.py --epochs 400 --pause 0.1", "train the digits, 400 epochs")
+    launch("python report.py", "write the report", after=[training.id])
     wait_for(lambda: "epoch 8: " in Path(store.paths.out(training.id)).read_text(), "the eighth epoch", 60)
     return training
 

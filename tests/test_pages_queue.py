@@ -15,6 +15,7 @@ import pytest
 from werkzeug.security import generate_password_hash
 from werkzeug.test import Client, TestResponse
 
+from running_jobs import wording
 from running_jobs.actions import Actions
 from running_jobs.index import JobIndex
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, Job
@@ -163,6 +164,11 @@ def test_the_form_says_what_holds_where_nothing_is_filled_in(data: Path) -> None
 
 
 # --- what is shown
+
+
+def test_what_is_left_is_said_in_whole_seconds() -> None:
+    left = {0.01: "1 s", 1: "1 s", 1.2: "2 s", 59: "59 s", 59.1: "1 min", 600.4: "10 min 1 s", 90000: "1 d 1 h"}
+    assert {seconds: wording.until(seconds) for seconds in left} == left
 
 
 def test_a_job_says_what_it_waits_for(
