@@ -46,7 +46,7 @@ class Dispatcher:
         self.settings = settings
         self.lock = lock
         self.executor = LocalExecutor(store, settings)
-        self.queued = QueuedJobs(store, {name: entry["slots"] for name, entry in settings.contexts.items()})
+        self.queued = QueuedJobs(store, settings.context_slots)
         self.retry_at: dict[str, float] = {}  # jobs whose runner could not claim them
         self.failures: dict[str, int] = {}  # how often each of these could not be launched
         # open jobs with nothing to do for: idle, run elsewhere, unreadable

@@ -54,6 +54,11 @@ class Settings:
     contexts: dict[str, Any] = field(default_factory=dict)
     slurm: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def context_slots(self) -> dict[str, int]:
+        """How many jobs of a context may run at once, for those that have a bound of their own."""
+        return {name: entry["slots"] for name, entry in self.contexts.items()}
+
     def for_engine(self) -> dict[str, Any]:
         """Return what the dispatcher and its runners need, as plain values: nothing of the guard."""
         return {name: value for name, value in vars(self).items() if name not in _OF_THE_GUARD}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from running_jobs import cli
-from running_jobs.settings import _CHECKS, NOT_IN_EFFECT_YET, load_settings
+from running_jobs.settings import _CHECKS, NOT_IN_EFFECT_YET, Settings, load_settings
 from running_jobs.web.application import build_app
 
 from .conftest import PROJECT, Client, Server, dispatcher_of, free_port, kill_and_wait, wait_for
@@ -99,7 +100,7 @@ def test_every_setting_is_in_the_readme_and_has_a_place_in_the_code() -> None:
         assert re.search(rf"(`|\[|\s){key}\b", settings), key
     engine = "\n".join(path.read_text() for path in (PROJECT / "running_jobs").rglob("*.py"))
     for key in _CHECKS:
-        used = f"settings.{key}" in engine
+        used = f"settings.{key}" in engine or f"self.{key}" in inspect.getsource(Settings)
         assert used != (key in NOT_IN_EFFECT_YET), key
 
 
