@@ -87,10 +87,10 @@ def test_a_delayed_job_counts_down_by_itself_and_runs(page: Page) -> None:
     page.wait_text(".summary", "starts in ")
     first = seconds_shown(page.text(".summary"))
     page.wait_text(".summary", lambda text: 0 < seconds_shown(text) < first)
-    page.wait_text("#jobs .started", "starts in ")
+    page.wait_text("#jobs tbody tr", "starts in ")
     page.wait_status("done")
     page.wait_text("#log", "at last")
-    page.wait_text("#jobs .started", lambda text: "starts in" not in text)
+    page.wait_text("#jobs tbody tr", lambda text: "starts in" not in text)
     assert page.run("return window.sameDocument") is True
 
 
@@ -101,7 +101,7 @@ def test_a_job_says_which_other_it_waits_for(page: Page, store: JobStore, tmp_pa
     second = page.launch("echo second", after=first[:-3], name="and then")
     assert store.get(second).after == [first]
     page.wait_text(".summary", "waits for first of all")
-    page.wait_text("#jobs .started", "waits for first of all")
+    page.wait_text("#jobs tbody tr", "waits for first of all")
     page.follow(".summary a", "first of all")
     assert page.job_id == first
     page.browser.back()
@@ -125,7 +125,7 @@ def test_a_job_that_was_tried_again_shows_its_attempts(page: Page, store: JobSto
     assert page.text("#jobs tbody tr td:nth-child(5)") == "2/3"
     waits = page.launch("exit 1", retries="1", retry_delay="600")
     page.wait_text(".summary", "attempt 2 in ")
-    page.wait_text("#jobs .started", "attempt 2 in ")
+    page.wait_text("#jobs tbody tr", "attempt 2 in ")
     assert "attempt 1 of 2: exit code 1; again in 600 s" in page.text(".reason")
     assert store.get(waits).attempt == 1
     assert store.get(job_id).attempt == 2
@@ -305,9 +305,11 @@ def test_columns_of_the_queue_fold_where_there_is_no_room(page: Page, store: Job
             row = f"#jobs tr[data-key='{job.id}']"
             shown = [page.text(f"{row} {css}") != "" for css in (".context", ".marks")]
             assert shown == ([True, False] if (width, path) == (1440, "/") else [False, True]), (width, path)
+            waiting = [f"#jobs tr[data-key='{waits.id}'] {css} .waiting" for css in (".started", "th")]
+            assert [page.text(css) != "" for css in waiting] == shown
             if width > 360:
                 room = page.run("return document.querySelector(arguments[0]).clientWidth", f"{row} th")
-                assert room > 150, (width, path)
+                assert room > 200, (width, path)
 
 
 def test_the_queue_is_used_without_scripts(
