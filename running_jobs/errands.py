@@ -19,6 +19,7 @@ from running_jobs.store import JobStore
 
 CALLBACKS_AT_ONCE = 16
 PRUNE_AT_MOST_EVERY_S = 5.0
+PRUNE_AT_LEAST_EVERY_S = 3600.0  # days pass also while no job ends
 PRUNE_SHARE = 0.05  # of one core at most, niced, however long it takes to look at all jobs
 
 
@@ -63,14 +64,14 @@ class Errands:
             if not files.is_locked(self._store.paths.marker(job_id)):  # else one that outlived a dispatcher is at it
                 self._spawn(["callback", self._settings.data, job_id], job_id)
             del self._wanted[job_id]
-        if self._prunes and self._has_ended_jobs and now >= self._prune_at and not self._is_pruning():
+        if self._prunes and now >= self._next_prune_at() and not self._is_pruning():
             self._spawn(["prune", self._settings.data], "")
             self._has_ended_jobs = False
             self._prune_began = now
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when to start something that only time holds up, None if there is no such thing."""
-        return max(0.0, self._prune_at - now) if self._prunes and self._has_ended_jobs else None
+        return max(0.0, self._next_prune_at() - now) if self._prunes and not self._is_pruning() else None
 
     def ended(self, pidfd: int) -> str | None:
         """Take note of a process's end. Return the job to look at again, an empty text if none, None if not ours."""
@@ -85,6 +86,9 @@ class Errands:
             took_s = time.monotonic() - self._prune_began
             self._prune_at = time.monotonic() + max(PRUNE_AT_MOST_EVERY_S, took_s / PRUNE_SHARE)
         return job_id
+
+    def _next_prune_at(self) -> float:
+        return self._prune_at if self._has_ended_jobs else self._prune_began + PRUNE_AT_LEAST_EVERY_S
 
     def _is_pruning(self) -> bool:
         return any(not job_id for _, job_id in self._running.values())

@@ -170,8 +170,7 @@ def health() -> Response:
         "disk_free_bytes": free_bytes,
         "disk_low": free_bytes < parts().settings.min_free_bytes,
     }
-    index = parts().index
-    if not lives and index.counts()["queued"] + index.running() > 0:
+    if not lives and parts().index.has_work():
         data["dispatcher"] = "missing"  # for a moment: the server starts one
     return envelope(200, "The server lives.", data)
 

@@ -39,6 +39,7 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
         "exit": exit_text(row.exit_code, row.signal),
         "reason": row.reason,
         "context": row.context,
+        "has_run": row.attempt > 0,
         "has_context": row.context != DEFAULT_CONTEXT,
         "priority": row.priority,
         "attempt": "/".join(map(str, attempts)),
