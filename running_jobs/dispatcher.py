@@ -275,6 +275,8 @@ class Dispatcher:
 
     def seconds_to_sleep(self, now: float) -> float:
         """Return when the next look is due, unless something wakes us before."""
+        if self.follower.has_more():  # we may have written it ourselves, and nobody pokes us for that
+            return 0.0
         waits = [self.look_around_at - now]
         if self.retry_at:
             waits.append(min(self.retry_at.values()) - now)

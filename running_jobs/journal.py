@@ -11,11 +11,12 @@ import os
 import re
 
 from running_jobs.files import open_private, write_all
-from running_jobs.job import Job, JobStatus, id_from_microseconds, is_job_id, to_iso
+from running_jobs.job import Job, JobStatus, is_job_id, next_id, to_iso
 from running_jobs.wording import printable
 
 WHAT_CHARACTERS = 200
 DETAIL_CHARACTERS = 500
+CLOCK_BACK_S = 86400.0  # by how much a clock may be set back without hiding what happened since
 _CHUNK = 1 << 20
 _TAIL = 64 << 10
 
@@ -45,7 +46,7 @@ def status_when_deleted(path: str, job_id: str, since_s: float) -> str | None:
         with contextlib.suppress(OSError):
             descriptor = open_private(part, os.O_RDONLY)
             with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(descriptor).st_mtime < since_s:
+                if os.fstat(descriptor).st_mtime < since_s - CLOCK_BACK_S:
                     return None
                 for line in file:
                     if name in line and (found := _DELETED.match(line)):
@@ -56,21 +57,21 @@ def status_when_deleted(path: str, job_id: str, since_s: float) -> str | None:
 def put_aside(path: str, limit: int, now_s: float) -> None:
     """Rename a log that has grown over a limit (0 for none), under the store's lock; the next line begins a new one.
 
-    What others hold open keeps its lines: nothing is lost, nothing is copied.
+    What others hold open keeps its lines: nothing is lost, nothing is copied. The names of parts sort as they were
+    written, whatever the clock does.
     """
     with contextlib.suppress(OSError):
         if os.stat(path, follow_symlinks=False).st_size > limit > 0:
-            number = int(now_s * 1_000_000)
-            while os.path.lexists(aside := f"{path}.{id_from_microseconds(number)}"):
-                number += 1
-            os.rename(path, aside)
+            last = parts_put_aside(path)[-1:]
+            os.rename(path, f"{path}.{next_id(last[0][len(path) + 1 :] if last else '', now_s)}")
 
 
 def parts_put_aside(path: str) -> list[str]:
     """Return the paths of what was put aside of a log, oldest first."""
     folder, name = os.path.split(path)
     with contextlib.suppress(FileNotFoundError):
-        return sorted(f"{folder}/{other}" for other in os.listdir(folder) if other.startswith(f"{name}."))
+        found = (other for other in os.listdir(folder) if other.startswith(f"{name}."))
+        return sorted(f"{folder}/{other}" for other in found if _ASIDE.fullmatch(other, len(name) + 1))
     return []
 
 
@@ -103,7 +104,8 @@ class Follower:
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._offset = 0
+        self._offset = 0  # of the first line that was not read whole
+        self._seen = 0  # how long it was then
         self._last: tuple[str, str | None] | None = None
         self._last_line = b""
         self._aside_before: list[str] = []
@@ -115,19 +117,30 @@ class Follower:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def has_more(self) -> bool:
+        """Say whether something was written since the last look."""
+        if self._descriptor is None:
+            return os.path.lexists(self._path)
+        ours = os.fstat(self._descriptor)
+        if ours.st_size != self._seen:
+            return True
+        with contextlib.suppress(FileNotFoundError):
+            return not _same(os.stat(self._path, follow_symlinks=False), ours)
+        return False
+
     def changed(self) -> dict[str, str | None] | None:
         """Return the jobs to look at again with their hints, or None if lines were missed and all must be."""
-        successor = self._successor()
-        if successor is None:
-            self._open()
-            return None
         found = dict([self._last]) if self._last else {}
-        self._take_new(found)
-        if successor >= 0:  # ours was put aside, and is read to its end now
-            self.close()
-            self._descriptor, self._offset, self._last_line = successor, 0, b""
+        while True:
+            successor = self._successor()
+            if successor is None:
+                self._open()
+                return None
             self._take_new(found)
-        return found
+            if successor < 0:
+                return found
+            self.close()  # ours was put aside, and is read to its end now
+            self._descriptor, self._offset, self._last_line = successor, 0, b""
 
     def _take_new(self, found: dict[str, str | None]) -> None:
         for named in self._read_new():
@@ -139,7 +152,7 @@ class Follower:
         self.close()
         self._last = None
         self._last_line = b""
-        self._offset = 0
+        self._offset = self._seen = 0
         try:
             self._descriptor = open_private(self._path, os.O_RDONLY)
         except FileNotFoundError:
@@ -154,32 +167,31 @@ class Follower:
             self._last = _named_in(self._last_line)
 
     def _successor(self) -> int | None:
-        """Return -1 while the journal is the one we read, its successor if ours was put aside, None if it is lost."""
+        """Return -1 while ours is the last part, the next one if ours was put aside, None if it is lost."""
         try:
             descriptor = open_private(self._path, os.O_RDONLY)
-        except FileNotFoundError:
-            return -1 if self._descriptor is None or self._is_newest_aside() else None
-        if self._descriptor is None:  # the first lines ever: nothing was missed, unless some were put aside since
-            self._descriptor = descriptor
-            return -1 if parts_put_aside(self._path) == self._aside_before else None
-        if _same(os.fstat(descriptor), os.fstat(self._descriptor)):
+        except FileNotFoundError:  # it was put aside just now, or there never was one
+            descriptor = -1
+        if self._descriptor is None:
+            begun = [part for part in parts_put_aside(self._path) if part not in self._aside_before]
+            if not begun:  # the first lines ever, if any
+                self._descriptor = descriptor if descriptor >= 0 else None
+                return -1
+            self._descriptor = open_private(begun[0], os.O_RDONLY)
+        ours = os.fstat(self._descriptor)
+        if descriptor >= 0 and _same(os.fstat(descriptor), ours):
             os.close(descriptor)
             begin = self._offset - len(self._last_line)
             unchanged = os.pread(self._descriptor, len(self._last_line), begin) == self._last_line
             return -1 if unchanged else None  # it was emptied and filled again
-        if self._is_newest_aside():
+        later = _parts_after(ours, self._path)
+        if later == []:
             return descriptor
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            return open_private(later[0], os.O_RDONLY) if later else None
         return None
-
-    def _is_newest_aside(self) -> bool:
-        aside = parts_put_aside(self._path)
-        if not aside or self._descriptor is None:
-            return False
-        try:
-            return _same(os.stat(aside[-1]), os.fstat(self._descriptor))
-        except FileNotFoundError:
-            return False
 
     def _read_new(self) -> list[tuple[str, str | None]]:
         found: list[tuple[str, str | None]] = []
@@ -197,13 +209,26 @@ class Follower:
                 self._offset += len(rest)
                 self._last_line = b""
                 rest = b""
+        self._seen = self._offset + len(rest)
         return found
+
+
+def _parts_after(ours: os.stat_result, path: str) -> list[str] | None:
+    """Return the parts of a log that were put aside after one of them, oldest first; None if that is not among them."""
+    later: list[str] = []
+    with contextlib.suppress(FileNotFoundError):
+        for part in reversed(parts_put_aside(path)):
+            if _same(os.stat(part, follow_symlinks=False), ours):
+                return later[::-1]
+            later.append(part)
+    return None
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:
     return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
+_ASIDE = re.compile(r"\d{8}-\d{6}-\d{6}")
 _DELETED = re.compile(rb".* - deleted - was ([a-z]+)")
 _STATUS = re.compile(rb" - ([a-z]+(?: \(\d+/\d+\))?)(?= - )")  # looks ahead, so that overlapping ones are all seen
 _CERTAIN = {name.encode(): name for name in ("deleted", *(status.value for status in JobStatus))}

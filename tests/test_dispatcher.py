@@ -280,6 +280,15 @@ def test_a_line_without_its_change_makes_no_job_starve(configure, data: Path) ->
     assert wait_for_end(store, later.id).started_at > wait_for_end(store, waiting.id).started_at
 
 
+def test_a_chain_of_jobs_that_can_never_run_ends_without_a_poke_for_each(launch, store: JobStore) -> None:
+    failing = launch("sleep 0.2; exit 1")
+    chain = [failing.id]
+    for _ in range(20):
+        chain.append(launch("true", after=[chain[-1]]).id)
+    assert wait_for_end(store, chain[-1]).reason == f"job {chain[-2]} ended error"  # at ten seconds each, in 200
+    assert {store.get(job_id).status for job_id in chain} == {"error"}
+
+
 def test_a_job_run_elsewhere_keeps_no_dispatcher(actions: Actions, data: Path) -> None:
     job = actions.submit({"command": {"type": "exec", "cmd": "theirs"}})
     actions.report(job.id, JobStatus.ACTIVE)
