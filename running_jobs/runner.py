@@ -31,7 +31,8 @@ WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGH
 LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
 LOOK_AT_STRAYS_S = 0.1
-LOOK_AT_LOGS_S = 0.25
+LOOK_AT_LOGS_S = 0.25  # at the latest,
+LOOK_AT_LOGS_AGAIN_S = 0.005  # and at the soonest, where a job writes so fast that it matters
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
 HOST = os.uname().nodename
@@ -58,9 +59,9 @@ class _Attempt:
         self.job_id = job_id
         self.child = child
         self.family = Family(child.pid)
-        self.log_limit = settings.max_log_bytes
-        self.look_at_logs_at = 0.0
-        self.ending = Ending(limit=self.log_limit)
+        self.logs = Growth(settings.max_log_bytes)
+        self.look_at_logs_at = 0.0 if settings.max_log_bytes else float("inf")
+        self.ending = Ending(limit=settings.max_log_bytes)
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
         self.seen_record: tuple[int, int] | None = None
@@ -157,7 +158,7 @@ class _Attempt:
             now = time.monotonic()
             if self.ending.cause is None and now >= self.timeout_at:
                 self._begin_ending("timeout", None)
-            if self.log_limit and now >= self.look_at_logs_at:
+            if now >= self.look_at_logs_at:
                 self._look_at_logs(now)
             if now >= self.kill_at:
                 self.family.kill()
@@ -165,25 +166,26 @@ class _Attempt:
             self._sleep()
 
     def _sleep(self) -> None:
-        deadline = min(self.kill_at, self.timeout_at if self.ending.cause is None else float("inf"))
-        if self.log_limit:
-            deadline = min(deadline, self.look_at_logs_at)
+        timeout_at = self.timeout_at if self.ending.cause is None else float("inf")
+        deadline = min(self.kill_at, timeout_at, self.look_at_logs_at)
         wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
         if self.ending.cause and self.family.has_strays:
             wait_s = min(wait_s, LOOK_AT_STRAYS_S)
         signal.sigtimedwait(WAKING, wait_s)
 
     def _look_at_logs(self, now: float) -> None:
-        """End a job that writes too much: as a timeout would, and at once if it goes on writing meanwhile."""
+        """End a job that writes too much: as a timeout would, and at once if it writes as much again meanwhile."""
         size = 0
         for path in (self.store.paths.out, self.store.paths.err, self.store.paths.response):
             with contextlib.suppress(OSError):
                 size += os.stat(path(self.job_id), follow_symlinks=False).st_size
-        if size > self.log_limit and self.ending.cause is None:
-            self._begin_ending("log", None)
-        if size > 2 * self.log_limit and self.ending.cause == "log":
-            self.kill_at = now
-        self.look_at_logs_at = now + LOOK_AT_LOGS_S
+        if size > self.logs.bound:
+            if self.ending.cause is None:
+                self._begin_ending("log", None)
+            elif self.ending.cause == "log":
+                self.kill_at = now
+            self.logs.bound = size + self.ending.limit
+        self.look_at_logs_at = now + self.logs.look_again_in(size, now)
 
     # --- ending on request
 
@@ -256,3 +258,21 @@ class _Attempt:
     def _remove_empty_results(self) -> None:
         with contextlib.suppress(OSError):  # it only goes if it is empty
             os.rmdir(self.store.paths.results(self.job_id))
+
+
+class Growth:
+    """How fast something grows that is not to grow over a bound, and so when to look at it again."""
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self._size = 0
+        self._looked_at = 0.0
+        self._pause_s = LOOK_AT_LOGS_AGAIN_S / 2
+
+    def look_again_in(self, size: int, now: float) -> float:
+        """Return for how long it need not be looked at: half the time that is left if it goes on like that."""
+        speed = max(0, size - self._size) / max(now - self._looked_at, 1e-6)
+        left_s = (self.bound - size) / speed if speed else float("inf")
+        self._pause_s = max(LOOK_AT_LOGS_AGAIN_S, min(2 * self._pause_s, left_s / 2, LOOK_AT_LOGS_S))
+        self._size, self._looked_at = size, now
+        return self._pause_s
