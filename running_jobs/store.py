@@ -138,16 +138,21 @@ class JobStore:
         claims one of them before all are there: that takes the lock, which is held meanwhile.
         """
         jobs: list[Job] = []
+        told: list[Job] = []
         with self.door() as lock:
             try:
                 for template in templates:
                     jobs.append(self._named(template, lock))
                     self._files.write_new(jobs[-1], detail)
+                    told.append(jobs[-1])
                 if self.sync:
                     files.sync_directory(self.paths.data)
             except BaseException as error:
                 for job in jobs:
                     self._files.remove(job.id)
+                for job in told:
+                    with contextlib.suppress(OSError):
+                        self._files.tell(job, "deleted", deleted_detail(job, "not all of them could be stored"))
                 if isinstance(error, OSError):
                     raise StorageFailed("The job", error) from error
                 raise
