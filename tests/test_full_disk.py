@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from running_jobs.actions import Actions
 from running_jobs.errors import StorageFailed
 from running_jobs.settings import load_settings
 
-from .conftest import end_everything, wait_for, wait_for_end
+from .conftest import end_everything, kill_and_wait, wait_for, wait_for_end
 
 
 @pytest.fixture
@@ -44,6 +45,32 @@ def run(actions: Actions, cmd: str, **options: Any) -> str:
 def free_bytes(actions: Actions) -> int:
     disk = os.statvfs(actions.store.paths.data)
     return disk.f_bavail * disk.f_frsize
+
+
+def fill(actions: Actions, leave: int = 0, reserves: bool = False) -> Path:
+    """Fill the disk, the reserves included unless they are to stay, and return the file to remove for room."""
+    if not reserves:
+        for reserve in actions.store.paths.reserves:
+            os.unlink(reserve)
+    filler = Path(actions.store.paths.data, "filler")
+    with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(4096))
+    os.truncate(filler, os.path.getsize(filler) - leave)
+    return filler
+
+
+def check_files(actions: Actions) -> None:
+    """See that every record can be read, and that the journal ends for each job with what its record says."""
+    told = {line.split(" ")[1]: line.rsplit(" - ", 2)[1] for line in journal_of(actions)}
+    for path in Path(actions.store.paths.data).glob("*.json"):
+        job = actions.store.get(path.stem)
+        assert told.pop(job.id).split(" ")[0] in (job.status, "retry")
+    assert set(told.values()) <= {"deleted"}
+
+
+def journal_of(actions: Actions) -> list[str]:
+    return Path(actions.store.paths.journal).read_text().splitlines()
 
 
 @pytest.mark.parametrize("verb", ["stop", "kill"])
@@ -80,12 +107,7 @@ def test_an_end_that_cannot_be_written_is_written_as_soon_as_it_can(small: Actio
     ending = run(small, "while [ ! -e $JOB_FILES/go ]; do sleep 0.02; done; exit 7")
     wait_for(lambda: store.get(ending).status == "active")
     Path(store.paths.results(ending), "go.not").touch()
-    for reserve in store.paths.reserves:
-        os.unlink(reserve)
-    filler = Path(store.paths.data, "filler")
-    with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(4096))
+    filler = fill(small)
     Path(store.paths.results(ending), "go").touch()
     runner = store.get(ending).pid
     wait_for(
@@ -98,3 +120,86 @@ def test_an_end_that_cannot_be_written_is_written_as_soon_as_it_can(small: Actio
     filler.unlink()
     ended = wait_for_end(store, ending)
     assert (ended.status, ended.exit_code) == ("error", 7)
+
+
+@pytest.mark.parametrize("leave", [0, 4096, 3 * 4096, 10 * 4096])
+def test_jobs_that_do_not_all_fit_are_not_stored_at_all(small: Actions, leave: int) -> None:
+    store = small.store
+    before = wait_for_end(store, run(small, "true"))
+    payloads = [{"command": {"type": "exec", "cmd": f"echo {n}"}, "start": True} for n in range(60)]
+    filler = fill(small, leave)
+    with pytest.raises(StorageFailed, match="No space left"):
+        small.submit_all(payloads)
+    assert store.ids() == [before.id]
+    assert os.listdir(store.paths.open) == []
+    left = {path.name for path in Path(store.paths.data).iterdir()}
+    assert left <= {"run", "logs", "filler", *(f"{before.id}.{kind}" for kind in ("json", "out", "err"))}
+    filler.unlink()
+    jobs = small.submit_all(payloads)
+    for number, job in enumerate(jobs):
+        assert wait_for_end(store, job.id).status == "done"
+        assert Path(store.paths.out(job.id)).read_text() == f"{number}\n"
+    check_files(small)
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+def test_another_attempt_follows_as_soon_as_there_is_room(small: Actions, tmp_path: Path, reserves: bool) -> None:
+    store = small.store
+    go, ran = tmp_path / "go", tmp_path / "ran"
+    line = f"echo $JOB_ATTEMPT >> {ran}; while [ ! -e {go} ]; do sleep 0.02; done; [ $JOB_ATTEMPT = 3 ]"
+    failing = run(small, line, retries=2, retry_delay=0)
+    wait_for(lambda: ran.exists())
+    filler = fill(small, reserves=reserves)
+    go.touch()
+    if reserves:  # the next attempt begins at the cost of them
+        wait_for(lambda: store.get(failing).attempt == 2)
+        json.loads(Path(store.paths.json(failing)).read_text())
+    else:
+        runner = psutil.Process(store.get(failing).pid)
+        wait_for(lambda: not runner.children())
+        assert store.get(failing).status == "active"
+    filler.unlink()
+    ended = wait_for_end(store, failing, 40)
+    assert (ended.status, [attempt["exit_code"] for attempt in ended.attempts]) == ("done", [1, 1, 0])
+    assert ran.read_text().split() == ["1", "2", "3"]
+    check_files(small)
+
+
+@pytest.mark.parametrize("kill_it", [False, True])
+def test_a_callback_is_made_once_and_recorded_when_there_is_room(small: Actions, tmp_path: Path, kill_it: bool) -> None:
+    store = small.store
+    go, called = tmp_path / "go", tmp_path / "called"
+    line = f"echo $JOB_STATUS >> {called}; while [ ! -e {go} ]; do sleep 0.02; done"
+    job = wait_for_end(store, run(small, "exit 3", callback_failed={"type": "exec", "cmd": line}))
+    wait_for(called.exists)
+    filler = fill(small)
+    go.touch()
+    arguments = [store.paths.data, job.id]
+    [caller] = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-2:] == arguments]
+    wait_for(lambda: not caller.children())
+    if kill_it:  # between making and recording it: then it is made again
+        kill_and_wait(caller)
+    assert store.get(job.id).pending_callbacks == ["callback_failed"]
+    filler.unlink()
+    wait_for(lambda: not store.get(job.id).pending_callbacks)
+    [outcome] = store.get(job.id).callbacks
+    assert (outcome["outcome"], outcome["tries"]) == ("made", 1)
+    assert called.read_text().split() == ["error"] * (2 if kill_it else 1)
+    wait_for(lambda: not store.open_ids())
+    check_files(small)
+
+
+def test_what_can_never_run_is_ended_when_there_is_room(small: Actions, tmp_path: Path) -> None:
+    store = small.store
+    go = tmp_path / "go"
+    first = run(small, f"while [ ! -e {go} ]; do sleep 0.02; done; exit 1")
+    then = run(small, "true", after=[first])
+    wait_for(lambda: store.get(first).status == "active")
+    filler = fill(small)
+    go.touch()
+    runner = psutil.Process(store.get(first).pid)
+    wait_for(lambda: not runner.children())
+    assert [store.get(job_id).status for job_id in (first, then)] == ["active", "queued"]
+    filler.unlink()
+    assert wait_for_end(store, then, 40).reason == f"job {first} ended error"
+    check_files(small)
