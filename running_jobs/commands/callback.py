@@ -22,7 +22,7 @@ from running_jobs.commands.connection import RequestFailed
 from running_jobs.commands.http import send
 from running_jobs.ending import signal_name
 from running_jobs.engine import settings_handed_over
-from running_jobs.errors import JobsError, NoSuchJob
+from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.family import Family
 from running_jobs.housekeeping import tidy
 from running_jobs.job import Job, to_iso
@@ -195,16 +195,19 @@ def _record(store: JobStore, job_id: str, outcome: dict[str, Any]) -> None:
         told = told.replace(" after 1 tries", "")
     if outcome["outcome"] == "failed":
         store.note_error(f"{job_id} {told}")
+    is_noted = False
     while True:
         try:
             store.update(job_id, lambda job: {"callbacks": [*job.callbacks, outcome]}, told)
             return
-        except NoSuchJob:  # deleted meanwhile: nothing left to write into
+        except (NoSuchJob, UnreadableJob):  # deleted or damaged meanwhile: nothing left to write into
             return
         except (JobsError, OSError) as error:  # a full disk: until there is room, as any end
             if not os.path.isdir(store.paths.data):
                 return
-            store.note_error(f"{job_id} {told}, which could not be recorded yet: {error}")
+            if not is_noted:
+                store.note_error(f"{job_id} {told}, which could not be recorded yet: {error}")
+            is_noted = True
             time.sleep(1)
 
 
