@@ -1,0 +1,222 @@
+"""Which ended jobs go, by themselves: never an open one, never one whose callbacks are still to be made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from running_jobs.actions import Actions
+from running_jobs.dispatcher import Dispatcher
+from running_jobs.errands import Errands
+from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, Job, JobStatus, to_iso
+from running_jobs.journal import parts_put_aside, put_aside
+from running_jobs.retention import DAY_S, expired, prune
+from running_jobs.store import JobStore
+
+from .conftest import PROJECT, is_gone, wait_for, wait_for_end, wait_for_status
+
+NOW = 1_800_000_000.0
+CALL = {"type": "exec", "cmd": "true"}
+WAYS = {
+    IDLE: (), QUEUED: (QUEUED,), ACTIVE: (QUEUED, ACTIVE), DONE: (QUEUED, ACTIVE, DONE), ERROR: (QUEUED, ACTIVE, ERROR),
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(data: Path) -> JobStore:
+    store = JobStore(str(data), sync=False, clock=lambda: NOW)
+    store.prepare()
+    return store
+
+
+def add(store: JobStore, status: JobStatus, ended_days_ago: float = 0, **fields: object) -> str:
+    """Add a job that went its way to a status, with files as long ago."""
+    job = store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"}, **fields))
+    before, ended_s = IDLE, NOW - ended_days_ago * DAY_S
+    for after in WAYS[status]:
+        store.transition(job.id, {before}, after, **({"ended_at": to_iso(ended_s)} if after in (DONE, ERROR) else {}))
+        before = after
+    os.utime(store.paths.json(job.id), (ended_s, ended_s))
+    return job.id
+
+
+def test_neither_number_nor_age_touches_a_job_that_is_not_settled(store: JobStore) -> None:
+    open_jobs = [add(store, status, 9) for status in (IDLE, QUEUED, ACTIVE)]
+    pending = [add(store, DONE, 9, callback_done=CALL), add(store, ERROR, 9, callback_failed=CALL)]
+    settled = [add(store, DONE, 9), add(store, ERROR, 9, callback_done=None), add(store, DONE, 9, callback_failed=CALL)]
+    assert expired(store, 1, 0) == expired(store, 0, 1)[:2] + settled[2:] == settled
+    assert expired(store, 0, 2) == settled[:1]
+    assert prune(store, 1, 1) == settled
+    assert store.ids() == [*open_jobs, *pending]
+    for job_id in pending:
+        store.update(job_id, lambda job: {"callbacks": [{"callback": job.pending_callbacks[0]}]})
+        os.utime(store.paths.json(job_id), (NOW - 9 * DAY_S,) * 2)
+    assert prune(store, 1, 0) == pending
+    assert [path.name for path in Path(store.paths.data).glob(f"{pending[0]}*")] == []
+
+
+def test_age_counts_from_the_end_and_not_from_the_arrival(store: JobStore) -> None:
+    old, young, touched = add(store, DONE, 3.1), add(store, DONE, 2.9), add(store, DONE, 3.1)
+    os.utime(store.paths.json(touched), (NOW, NOW))
+    assert expired(store, 3, 0) == [old]
+    assert expired(store, 2, 0) == [old, young]
+    assert expired(store, 0, 0) == []
+
+
+def test_without_the_time_of_its_end_a_job_does_not_expire_by_age(store: JobStore) -> None:
+    job_id = add(store, DONE, 9)
+    store.update(job_id, lambda job: {"ended_at": None})
+    os.utime(store.paths.json(job_id), (0, 0))
+    assert expired(store, 1, 0) == []
+
+
+@pytest.mark.parametrize("listing", ["ids", "open_ids"])
+def test_jobs_that_arrive_meanwhile_cost_no_ended_one_its_place(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, listing: str
+) -> None:
+    ended = [add(store, DONE) for _ in range(5)]
+    inner: Callable = getattr(store, listing)
+
+    def list_and_add(*args: object) -> list[str]:
+        found = inner(*args)
+        monkeypatch.setattr(store, listing, inner)
+        for _ in range(3):
+            add(store, QUEUED)
+        return found
+
+    monkeypatch.setattr(store, listing, list_and_add)
+    assert expired(store, 0, 5) == []
+    assert expired(store, 0, 4) == ended[:1]
+
+
+def test_an_unreadable_job_is_left_alone(store: JobStore) -> None:
+    job_id = add(store, DONE, 9)
+    Path(store.paths.json(job_id)).write_text("{")
+    os.utime(store.paths.json(job_id), (0, 0))
+    assert prune(store, 1, 0) == []
+    add(store, DONE, 9)
+    assert prune(store, 0, 1) == []
+    assert Path(store.paths.json(job_id)).read_text() == "{"
+
+
+def test_old_parts_of_logs_go_with_keep_days_and_nothing_else(store: JobStore) -> None:
+    add(store, DONE)
+    for log in (store.paths.journal, store.paths.errors):
+        for _ in range(2):
+            Path(log).write_text("x\n")
+            put_aside(log, 1, 1e9)
+        os.utime(parts_put_aside(log)[0], (NOW - 3 * DAY_S,) * 2)
+        os.utime(parts_put_aside(log)[1], (NOW - DAY_S,) * 2)
+        Path(f"{log}.bak").touch()
+        os.utime(f"{log}.bak", (0, 0))
+    prune(store, 0, 7)
+    assert len(os.listdir(store.paths.logs)) == 6
+    prune(store, 2, 0)
+    for log in (store.paths.journal, store.paths.errors):
+        assert len(parts_put_aside(log)) == 1
+        assert Path(f"{log}.bak").exists()
+
+
+def test_many_that_prune_at_once_do_not_disturb_each_other(store: JobStore, data: Path) -> None:
+    (data / "config.toml").write_text("keep_jobs = 20\nfsync = false\n")
+    ended = [add(store, DONE) for _ in range(200)]
+    kept_open = [add(store, QUEUED) for _ in range(10)]
+    program = [sys.executable, "-I", "-S", str(PROJECT / "running_jobs/commands/prune.py"), str(data)]
+    pruners = [subprocess.Popen(program, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(6)]
+    for pruner in pruners:
+        assert pruner.communicate()[1] == b""
+        assert pruner.returncode == 0
+    assert store.ids() == ended[-20:] + kept_open
+    deleted = [line.split(" ")[1] for line in Path(store.paths.journal).read_text().splitlines() if "pruned" in line]
+    assert sorted(deleted) == ended[:-20]
+    assert not Path(store.paths.errors).exists()
+
+
+def test_the_dispatcher_prunes_by_itself_and_what_runs_and_calls_back_stays(
+    configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    actions: Actions = configure("slots = 3\nkeep_jobs = 2\nfsync = false\n")
+    store, go = actions.store, tmp_path / "go"
+
+    def run(cmd: str = "true", **options: object) -> str:
+        return actions.submit({"command": {"type": "exec", "cmd": cmd}, "start": True, "cwd": "/", **options}).id
+
+    actions.pause(True)
+    calling = run(callback_done={"type": "exec", "cmd": f"while [ ! -e {go} ]; do sleep 0.02; done"})
+    running = run("exec sleep 1000")
+    jobs = [run() for _ in range(8)]
+    waiting = run(after=[jobs[0], jobs[-1], running])
+    held = actions.submit({"command": {"type": "exec", "cmd": "true"}}).id
+    actions.pause(False)
+    wait_for(lambda: not set(jobs) & set(store.open_ids()))
+    wait_for(lambda: not set(jobs[:-2]) & set(store.ids()), lambda: f"{store.ids()}", 30)
+    assert store.ids() == sorted([calling, running, *jobs[-2:], waiting, held])
+    assert store.get(calling).pending_callbacks == ["callback_done"]
+    assert store.get(waiting).status == "queued"
+    go.touch()
+    wait_for(lambda: not store.get(calling).pending_callbacks)
+    actions.stop(running)
+    assert wait_for_end(store, waiting).reason == f"job {running} ended stop"  # not that another one was deleted
+
+
+def test_a_dependent_learns_from_the_journal_how_a_pruned_job_ended(configure) -> None:
+    actions: Actions = configure("slots = 1\nfsync = false\nrotate_bytes = 500\n")
+    store = actions.store
+    good, bad = (
+        actions.submit({"command": {"type": "exec", "cmd": cmd}, "start": True}).id for cmd in ("true", "exit 1")
+    )
+    held = [actions.submit({"command": {"type": "exec", "cmd": "true"}, "after": [one]}).id for one in (good, bad)]
+    for job_id in (good, bad):
+        wait_for_end(store, job_id)
+    wait_for(lambda: set(store.open_ids()) == set(held))
+    later = [actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True}).id for _ in range(8)]
+    wait_for_end(store, later[-1])
+    wait_for(lambda: set(store.open_ids()) == set(held))
+    assert prune(store, 0, 1) == sorted([good, bad, *later[:-1]])
+    for job_id in held:
+        actions.start(job_id)
+    assert wait_for_end(store, held[0]).status == "done"
+    assert wait_for_end(store, held[1]).reason == f"job {bad} ended error"
+
+
+def test_a_dispatcher_prunes_once_for_many_ends_and_not_again_for_its_own_deletions(
+    configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions: Actions = configure("slots = 3\nkeep_jobs = 2\n")
+    actions.store.prepare()
+    spawned: list[str] = []
+    monkeypatch.setattr(Errands, "_spawn", lambda self, program, arguments, job_id: spawned.append(program))
+    errands = Dispatcher(actions.store, actions.settings, 0).errands
+    errands.start(100.0)
+    assert spawned == ["commands/prune.py"]
+    errands.start(101.0)
+    assert len(spawned) == 1
+    for _ in range(50):
+        errands.job_ended()
+    errands._prune_at = 110.0
+    errands.start(105.0)
+    assert (len(spawned), errands.seconds_to_next(105.0)) == (1, 5.0)
+    errands.start(110.0)
+    assert len(spawned) == 2
+    assert errands.seconds_to_next(110.0) is None
+
+
+def test_a_callback_process_leaves_when_its_job_is_damaged(actions: Actions, tmp_path: Path) -> None:
+    store, go = actions.store, tmp_path / "go"
+    line = f"touch {go}.called; while [ ! -e {go} ]; do sleep 0.02; done"
+    job = actions.submit(
+        {"command": {"type": "exec", "cmd": "true"}, "start": True, "callback_done": {"type": "exec", "cmd": line}}
+    )
+    wait_for(Path(f"{go}.called").exists)
+    [caller] = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[-1] == job.id]
+    wait_for_status(store, job.id, "done")
+    Path(store.paths.json(job.id)).write_text("{")
+    go.touch()
+    wait_for(lambda: is_gone(caller))
+    assert Path(store.paths.json(job.id)).read_text() == "{"
