@@ -16,7 +16,7 @@ from typing import Any
 
 from running_jobs import files
 from running_jobs.child import HeldChild
-from running_jobs.clocks import moment
+from running_jobs.clocks import moment, seconds_left
 from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
@@ -92,7 +92,7 @@ class _Attempt:
 
     def _start(self) -> bool:
         paths = self.store.paths
-        if self.store.get(self.job_id).status is not QUEUED:
+        if not self._may_run(self.store.get(self.job_id)):
             return False
         self._lock = files.open_private(paths.out(self.job_id), os.O_RDWR | os.O_CREAT)
         files.wait_for_lock(self._lock, paths.out(self.job_id), CLAIM_WAIT_S)
@@ -113,6 +113,10 @@ class _Attempt:
             self.ending.problem = self.child.release(command)
         return True
 
+    def _may_run(self, job: Job) -> bool:
+        """Say whether it is this job's time: while we waited for the lock, another runner may have queued it again."""
+        return job.status is QUEUED and not seconds_left(job.not_before, job.timer, moment(self.store.clock()))
+
     def _follow_earlier(self, job: Job) -> None:
         """Say in the logs that another attempt begins, and count what earlier ones left behind as ours."""
         paths = self.store.paths
@@ -132,7 +136,7 @@ class _Attempt:
         }  # fmt: skip
 
         def decide(job: Job) -> dict[str, Any] | None:
-            if job.status is not QUEUED:
+            if not self._may_run(job):
                 return None
             if job.timeout > 0:
                 self.timeout_at = time.monotonic() + job.timeout
