@@ -16,7 +16,7 @@ import traceback
 
 from running_jobs import files
 from running_jobs.errands import Errands
-from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
+from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
 from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
@@ -27,7 +27,7 @@ from running_jobs.recovery import declare_lost
 from running_jobs.scheduling import choose_next
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import drain, open_fifo, sign
+from running_jobs.wake import PROBED_S, drain, open_fifo, sign
 from running_jobs.watching import Runners, Watched
 
 LOOK_EVERY_S = 10.0
@@ -301,7 +301,9 @@ class Dispatcher:
         fcntl.flock(self.lock, fcntl.LOCK_UN)
         if not has_work(self.store):
             return True
-        if not files.try_lock(self.lock):
+        try:
+            files.wait_for_lock(self.lock, self.store.paths.dispatcher_lock, PROBED_S)
+        except LockTimeout:  # whoever has it is the dispatcher now
             return True
         sign(self.lock)
         self.open_fifo()

@@ -23,6 +23,7 @@ from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 REPLACE_WAIT_S = 5.0
+PROBED_S = 0.005  # for longer nobody holds the lock only to see whether it is free
 _LOCK_DESCRIPTOR = 3
 _SIGNATURE_BYTES = 200
 
@@ -81,7 +82,10 @@ def ensure_dispatcher(settings: Settings) -> int | None:
     paths = JobPaths(settings.data)
     lock = _open_lock(paths)
     try:
-        return _spawn(settings, lock) if files.try_lock(lock) else None
+        files.wait_for_lock(lock, paths.dispatcher_lock, PROBED_S)
+        return _spawn(settings, lock)
+    except LockTimeout:
+        return None
     finally:
         os.close(lock)
 
