@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from running_jobs import dispatcher as dispatcher_module
-from running_jobs import engine, wake
+from running_jobs import engine, files, wake
 from running_jobs.actions import Actions
-from running_jobs.job import JobStatus
+from running_jobs.files import try_lock
+from running_jobs.job import QUEUED, Job, JobStatus
 from running_jobs.processes import ENGINE_MARK
 from running_jobs.store import JobStore
 
@@ -287,6 +288,49 @@ def test_a_chain_of_jobs_that_can_never_run_ends_without_a_poke_for_each(launch,
         chain.append(launch("true", after=[chain[-1]]).id)
     assert wait_for_end(store, chain[-1]).reason == f"job {chain[-2]} ended error"  # at ten seconds each, in 200
     assert {store.get(job_id).status for job_id in chain} == {"error"}
+
+
+def test_who_only_looks_whether_one_lives_keeps_none_from_starting(
+    actions: Actions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions.pause(True)
+    wait_for(lambda: wake.dispatcher_lives(actions.store.paths))
+    wake.poke(actions.store.paths)
+    kill_and_wait(wait_for(lambda: dispatcher_of(actions.store.paths.data)))
+    held = [True]
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "try_lock", lambda *args: not (held and held.pop()) and try_lock(*args))
+        pid = wake.ensure_dispatcher(actions.settings)
+    assert (held, pid is not None) == ([], True)
+    os.waitpid(pid, 0)
+
+
+def test_a_runner_that_comes_too_early_leaves_the_job_queued(actions: Actions, data: Path, store: JobStore) -> None:
+    """As one does that was started for an earlier attempt, and waited for the lock until that had failed."""
+    store.prepare()
+    job = store.create(
+        Job(
+            id="",
+            status=QUEUED,
+            command={"type": "exec", "cmd": "true"},
+            cwd="/",
+            not_before="2100-01-01T00:00:00.000Z",
+        )
+    )
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import select\n"
+        "from running_jobs.executors.local import LocalExecutor\n"
+        "from running_jobs.settings import load_settings\n"
+        "from running_jobs.store import JobStore\n"
+        "settings = load_settings(sys.argv[2])\n"
+        "runner = LocalExecutor(JobStore.of(settings), settings).launch(sys.argv[3])\n"
+        "select.select([runner.pidfd], [], [])\n"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", program, str(PROJECT), str(data), job.id], check=True)
+    assert store.get(job.id) == job
+    assert not Path(store.paths.results(job.id)).exists()
+    assert not Path(store.paths.errors).exists()
 
 
 def test_a_job_run_elsewhere_keeps_no_dispatcher(actions: Actions, data: Path) -> None:
