@@ -22,6 +22,7 @@ def expired(store: JobStore, keep_days: float | None, keep_jobs: int | None) -> 
     is_open = set(store.open_ids())  # looked at later, so that a job that is new takes no ended one's place
     ended = [job_id for job_id in ids if job_id not in is_open]
     surplus = set() if keep_jobs is None else set(ended[: max(0, len(ended) - keep_jobs)])
+    before_s = float("-inf") if keep_days is None else store.clock() - keep_days * DAY_S
     return [job_id for job_id in ended if _may_go(store, job_id, job_id in surplus, before_s)]
 
 

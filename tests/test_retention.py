@@ -50,30 +50,30 @@ def test_neither_number_nor_age_touches_a_job_that_is_not_settled(store: JobStor
     open_jobs = [add(store, status, 9) for status in (IDLE, QUEUED, ACTIVE)]
     pending = [add(store, DONE, 9, callback_done=CALL), add(store, ERROR, 9, callback_failed=CALL)]
     settled = [add(store, DONE, 9), add(store, ERROR, 9, callback_done=None), add(store, DONE, 9, callback_failed=CALL)]
-    assert expired(store, 1, 0) == expired(store, 0, 1)[:2] + settled[2:] == settled
-    assert expired(store, 0, 2) == settled[:1]
+    assert expired(store, 1, None) == expired(store, None, 1)[:2] + settled[2:] == settled
+    assert expired(store, None, 2) == settled[:1]
     assert prune(store, 1, 1) == settled
     assert store.ids() == [*open_jobs, *pending]
     for job_id in pending:
         store.update(job_id, lambda job: {"callbacks": [{"callback": job.pending_callbacks[0]}]})
         os.utime(store.paths.json(job_id), (NOW - 9 * DAY_S,) * 2)
-    assert prune(store, 1, 0) == pending
+    assert prune(store, 1, None) == pending
     assert [path.name for path in Path(store.paths.data).glob(f"{pending[0]}*")] == []
 
 
 def test_age_counts_from_the_end_and_not_from_the_arrival(store: JobStore) -> None:
     old, young, touched = add(store, DONE, 3.1), add(store, DONE, 2.9), add(store, DONE, 3.1)
     os.utime(store.paths.json(touched), (NOW, NOW))
-    assert expired(store, 3, 0) == [old]
-    assert expired(store, 2, 0) == [old, young]
-    assert expired(store, 0, 0) == []
+    assert expired(store, 3, None) == [old]
+    assert expired(store, 2, None) == [old, young]
+    assert expired(store, None, None) == []
 
 
 def test_without_the_time_of_its_end_a_job_does_not_expire_by_age(store: JobStore) -> None:
     job_id = add(store, DONE, 9)
     store.update(job_id, lambda job: {"ended_at": None})
     os.utime(store.paths.json(job_id), (0, 0))
-    assert expired(store, 1, 0) == []
+    assert expired(store, 1, None) == []
 
 
 @pytest.mark.parametrize("listing", ["ids", "open_ids"])
@@ -91,17 +91,17 @@ def test_jobs_that_arrive_meanwhile_cost_no_ended_one_its_place(
         return found
 
     monkeypatch.setattr(store, listing, list_and_add)
-    assert expired(store, 0, 5) == []
-    assert expired(store, 0, 4) == ended[:1]
+    assert expired(store, None, 5) == []
+    assert expired(store, None, 4) == ended[:1]
 
 
 def test_an_unreadable_job_is_left_alone(store: JobStore) -> None:
     job_id = add(store, DONE, 9)
     Path(store.paths.json(job_id)).write_text("{")
     os.utime(store.paths.json(job_id), (0, 0))
-    assert prune(store, 1, 0) == []
+    assert prune(store, 1, None) == []
     add(store, DONE, 9)
-    assert prune(store, 0, 1) == []
+    assert prune(store, None, 1) == []
     assert Path(store.paths.json(job_id)).read_text() == "{"
 
 
@@ -115,9 +115,9 @@ def test_old_parts_of_logs_go_with_keep_days_and_nothing_else(store: JobStore) -
         os.utime(parts_put_aside(log)[1], (NOW - DAY_S,) * 2)
         Path(f"{log}.bak").touch()
         os.utime(f"{log}.bak", (0, 0))
-    prune(store, 0, 7)
+    prune(store, None, 7)
     assert len(os.listdir(store.paths.logs)) == 6
-    prune(store, 2, 0)
+    prune(store, 2, None)
     for log in (store.paths.journal, store.paths.errors):
         assert len(parts_put_aside(log)) == 1
         assert Path(f"{log}.bak").exists()
@@ -127,7 +127,7 @@ def test_many_that_prune_at_once_do_not_disturb_each_other(store: JobStore, data
     (data / "config.toml").write_text("keep_jobs = 20\nfsync = false\n")
     ended = [add(store, DONE) for _ in range(200)]
     kept_open = [add(store, QUEUED) for _ in range(10)]
-    program = [sys.executable, "-I", "-S", str(PROJECT / "running_jobs/commands/prune.py"), str(data)]
+    program = [sys.executable, "-I", "-S", str(PROJECT / "running_jobs/commands/__main__.py"), "prune", str(data)]
     pruners = [subprocess.Popen(program, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(6)]
     for pruner in pruners:
         assert pruner.communicate()[1] == b""
@@ -178,7 +178,7 @@ def test_a_dependent_learns_from_the_journal_how_a_pruned_job_ended(configure) -
     later = [actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True}).id for _ in range(8)]
     wait_for_end(store, later[-1])
     wait_for(lambda: set(store.open_ids()) == set(held))
-    assert prune(store, 0, 1) == sorted([good, bad, *later[:-1]])
+    assert prune(store, None, 1) == sorted([good, bad, *later[:-1]])
     for job_id in held:
         actions.start(job_id)
     assert wait_for_end(store, held[0]).status == "done"
@@ -191,20 +191,23 @@ def test_a_dispatcher_prunes_once_for_many_ends_and_not_again_for_its_own_deleti
     actions: Actions = configure("slots = 3\nkeep_jobs = 2\n")
     actions.store.prepare()
     spawned: list[str] = []
-    monkeypatch.setattr(Errands, "_spawn", lambda self, program, arguments, job_id: spawned.append(program))
+    monkeypatch.setattr(Errands, "_spawn", lambda self, arguments, job_id: spawned.append(arguments[0]))
     errands = Dispatcher(actions.store, actions.settings, 0).errands
     errands.start(100.0)
-    assert spawned == ["commands/prune.py"]
+    assert spawned == ["prune"]
     errands.start(101.0)
     assert len(spawned) == 1
-    for _ in range(50):
-        errands.job_ended()
+    for _ in range(50):  # the journal's last line is read again and again
+        errands.job_ended("20260101-000000-000000")
     errands._prune_at = 110.0
     errands.start(105.0)
     assert (len(spawned), errands.seconds_to_next(105.0)) == (1, 5.0)
     errands.start(110.0)
     assert len(spawned) == 2
-    assert errands.seconds_to_next(110.0) is None
+    errands.job_ended("20260101-000000-000000")
+    assert errands.seconds_to_next(110.0) == 3600  # days pass also while nothing ends
+    errands.job_ended("20260101-000000-000001")
+    assert errands.seconds_to_next(110.0) == 0
 
 
 def test_a_callback_process_leaves_when_its_job_is_damaged(actions: Actions, tmp_path: Path) -> None:
