@@ -75,6 +75,12 @@ def victims(actions: Actions, kind: str) -> list[psutil.Process]:
     return processes
 
 
+def runners_of(ids: set[str]) -> list[psutil.Process]:
+    """Return the runners of these jobs, whatever the records say."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if " ".join(process.info["cmdline"] or []).rpartition(" ")[2] in ids]
+
+
 def check_attempts(job: Job, others: dict[str, Job], ran: list[int]) -> None:
     """See that a job's attempts are what its end says."""
     assert [attempt["attempt"] for attempt in job.attempts] == list(range(1, job.attempt + 1))
@@ -153,7 +159,7 @@ def test_random_kills_leave_every_job_with_one_truthful_end(configure, data: Pat
         assert called.pop(f"{job_id} {job.status}", 0) >= len(meant)
     assert not called, "a callback that nobody asked for, or of an end that did not come"
 
-    wait_for(lambda: not (processes_of(data) + victims(actions, "callback")))
+    wait_for(lambda: not (processes_of(data) + victims(actions, "callback") + runners_of(set(ids))))
     errors = "".join(path.read_text() for path in Path(store.paths.logs).glob("*_errors.log*"))
     assert "Traceback" not in errors, errors
     told = {}
