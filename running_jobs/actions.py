@@ -12,7 +12,7 @@ from typing import Any
 
 from running_jobs import checks, logs, spec
 from running_jobs.clocks import moment, wait_of
-from running_jobs.dependencies import refuse_circle, refuse_unknown
+from running_jobs.dependencies import await_all, refuse_circle
 from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
@@ -90,22 +90,32 @@ class Actions:
         """Change options of a job that is not active yet. Raise InvalidJob, NotAllowed or WrongState."""
         if "command" in options or "start" in options:
             raise InvalidJob("command" if "command" in options else "start", "cannot be changed; submit another job")
+        if not options:
+            raise InvalidJob("options", "are missing; name one that is to be changed")
         self._refuse_what_is_not_approved(options)
-        changes = spec.check_options(options)
+        defaults = {name: value for name, value in self._defaults().items() if options.get(name, value) is None}
+        changes = {**spec.check_options(options), **defaults}
         if changes.get("cwd"):
             _existing(changes["cwd"])
-        refuse_unknown(self.store, changes.get("after", ()))
+        after = changes.get("after", [])
+        known = self.store.get(job_id).after_done if after else []
+        await_all(self.store, [other for other in after if other not in known])
 
         def decide(job: Job) -> dict[str, Any]:
             if job.status not in WAITING:
                 raise WrongState(job.id, job.status, "only idle and queued jobs can be changed.")
-            refuse_circle(self.store, job_id, changes.get("after", ()))  # under the lock: nobody closes it meanwhile
+            if changes.get("retries", job.attempt) < job.attempt:
+                raise InvalidJob(
+                    "retries", f"expected at least {job.attempt}, attempt {job.attempt + 1} is to come; or stop it"
+                )
+            refuse_circle(self.store, job_id, after)  # under the lock: nobody closes it meanwhile
+            found = dict(changes)
             if "delay" in options and not options.get("at"):
-                waits = self._delayed(changes["delay"]) if job.status is QUEUED else {}
-                return {**changes, "not_before": None, "timer": None, **waits}
-            return changes
+                found |= {"not_before": None, "timer": None}
+                found |= self._delayed(changes["delay"]) if job.status is QUEUED else {}
+            return found
 
-        job = self.store.update(job_id, decide, _by(f"changed {', '.join(options)}", by))
+        job = self.store.update(job_id, decide, _by(f"changed {', '.join(options)}", by), is_wish=True)
         self.wake()
         return job or self.store.get(job_id)
 
@@ -195,16 +205,18 @@ class Actions:
     def _template(self, options: Mapping[str, Any], by: str | None, cwd: str | None) -> Job:
         """Return the job that these options mean, still without an id. Raise InvalidJob or NotAllowed."""
         self._refuse_what_is_not_approved(options)
-        settings = self.settings
-        template = spec.new_job(
-            options, timeout=settings.timeout, retries=settings.max_retries, retry_delay=settings.retry_delay
-        )
+        template = spec.new_job(options, **self._defaults())
         template.cwd = _existing(checks.directory("cwd", template.cwd or cwd or "~"))
         template.owner = by
-        refuse_unknown(self.store, template.after)
+        await_all(self.store, template.after)
         if template.status is QUEUED and template.delay:
             vars(template).update(self._delayed(template.delay))
         return template
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return what the settings say for jobs that do not."""
+        settings = self.settings
+        return {"timeout": settings.timeout, "retries": settings.max_retries, "retry_delay": settings.retry_delay}
 
     def _delayed(self, seconds: float) -> dict[str, Any]:
         return wait_of(seconds, moment(self.store.clock())) if seconds else {}
@@ -242,13 +254,10 @@ class Actions:
     def _refuse_what_is_not_approved(self, options: Mapping[str, Any]) -> None:
         if not self.settings.allowed_commands:
             return
-        command = options.get("command")
-        if command is not None and (not isinstance(command, dict) or command.get("type") != "approved"):
-            raise NotAllowed("Only approved commands run here (allowed_commands is set); shell lines are refused.")
-        for name in CALLBACKS:
-            callback = options.get(name)
-            if isinstance(callback, dict) and callback.get("type") == "exec":
-                raise NotAllowed(f"{name} cannot be a shell line where only approved commands run (allowed_commands).")
+        for name in ("command", *CALLBACKS):
+            asked = options.get(name)
+            if isinstance(asked, dict) and asked.get("type") == "exec":
+                raise NotAllowed(f"{name}: only approved commands run here (allowed_commands is set), no shell lines.")
         for name in ("env", "cwd"):
             if options.get(name):
                 raise NotAllowed(f"{name} cannot be given where only approved commands run (allowed_commands is set).")

@@ -234,7 +234,7 @@ def set_options(context: click.Context, job_id: str, pairs: tuple[str, ...], as_
     given: dict[str, Any] = {}
     for pair in pairs:
         name, equals, typed = pair.partition("=")
-        if not equals:
+        if not equals or not name:
             raise click.UsageError(f"expected KEY=VALUE, found {pair[:40]!r}")
         given[name] = read_option(name, typed)
     if "after" in given:

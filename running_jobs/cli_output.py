@@ -130,7 +130,9 @@ def follow_to_end(actions: Actions, job_id: str) -> int:
         click.echo(f"Job {job_id} {job.status}: {job.reason}", err=True)
     if job.signal is not None:
         return 128 + job.signal
-    return job.exit_code if job.exit_code is not None else int(job.status is not JobStatus.DONE)
+    return job.exit_code or int(
+        job.status is not JobStatus.DONE
+    )  # a command that ends well after its time is no success
 
 
 def _say_it_goes_on(job_id: str) -> None:

@@ -6,16 +6,19 @@ import os
 from collections.abc import Sequence
 
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
-from running_jobs.job import DONE, Job, from_iso
-from running_jobs.journal import status_when_deleted
+from running_jobs.job import DONE, Job
 from running_jobs.store import JobStore
 
+DELETED = "was deleted"
 
-def refuse_unknown(store: JobStore, after: Sequence[str]) -> None:
-    """Raise InvalidJob if one of these jobs does not exist."""
+
+def await_all(store: JobStore, after: Sequence[str]) -> None:
+    """Prepare a store for a job that is to wait for these. Raise InvalidJob if one of them does not exist."""
     for job_id in after:
         if not os.path.lexists(store.paths.json(job_id)):
             raise InvalidJob("after", f"the job {job_id} does not exist")
+    for job_id in after:
+        store.mark_awaited(job_id)
 
 
 def refuse_circle(store: JobStore, job_id: str, after: Sequence[str]) -> None:
@@ -39,23 +42,21 @@ def refuse_circle(store: JobStore, job_id: str, after: Sequence[str]) -> None:
 def still_to_come(store: JobStore, job: Job) -> tuple[list[str], str | None]:
     """Return which jobs a job still has to wait for, and why it can never run if one of them did not end well."""
     waits_for = []
-    for other in job.after:
-        status = _status_of(store, other, job)
+    for other in job.waits_for:
+        status = _status_of(store, other)
         if status is None:
             waits_for.append(other)
         elif status != DONE:
-            return [], f"job {other} was deleted" if status == "" else f"job {other} ended {status}"
+            return [], f"job {other} {status if status == DELETED else f'ended {status}'}"
     return waits_for, None
 
 
-def _status_of(store: JobStore, job_id: str, asked_by: Job) -> str | None:
-    """Return how a job ended, an empty text if that cannot be known any more, None if it has not ended."""
+def _status_of(store: JobStore, job_id: str) -> str | None:
+    """Return how a job ended, or None if it has not."""
     try:
         job = store.get(job_id)
         return job.status.value if job.is_final else None
     except UnreadableJob:
         return None  # it is reported, and may be mended
     except NoSuchJob:
-        asked_s = from_iso(asked_by.created_at) if asked_by.created_at else 0.0
-        found = status_when_deleted(store.paths.journal, job_id, asked_s)
-        return found if found in ("done", "error", "stop") else ""
+        return DELETED

@@ -102,7 +102,7 @@ class Dispatcher:
         for job_id in self.runners.known_by_lock_alone():
             self.runner_ended(job_id)
         for job_id in self.store.open_ids(without=self.queued):
-            if not self.knows(job_id) and self.at_rest.get(job_id) != self.version_of(job_id):
+            if not self.knows(job_id) and self.at_rest.get(job_id) != self.store.version(job_id):
                 self.look_at(job_id)
 
     def knows(self, job_id: str) -> bool:
@@ -152,23 +152,15 @@ class Dispatcher:
             if job.status is ACTIVE and not job.runs_elsewhere:
                 self.adopt(job)
             else:
-                self.at_rest[job.id] = self.version_of(job.id)
+                self.at_rest[job.id] = self.store.version(job.id)
 
     def set_aside(self, job_id: str, why: str) -> None:
         """Leave a job alone until it changes, and say so once."""
         self.queued.remove(job_id)
-        version = self.version_of(job_id)
+        version = self.store.version(job_id)
         if self.at_rest.get(job_id) != version:
             self.at_rest[job_id] = version
             self.store.note_error(why)
-
-    def version_of(self, job_id: str) -> tuple[int, int]:
-        """Return what changes whenever somebody writes the job's file."""
-        try:
-            found = os.lstat(self.store.paths.json(job_id))
-        except OSError:
-            return 0, 0
-        return found.st_ino, found.st_mtime_ns
 
     def ended(self, job_id: str, well: bool, is_settled: bool = True) -> None:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
@@ -213,10 +205,14 @@ class Dispatcher:
             chosen = choose_next(line, self.runners.by_context, self.settings.slots, self.is_held)
             if chosen is None:
                 return
-            watched = Watched(-1, line.context_of(chosen), self.version_of(chosen))
+            version = self.store.version(chosen)
+            self.look_at(chosen)  # it may have been changed since it was put in line
+            if choose_next(line, self.runners.by_context, self.settings.slots, self.is_held) != chosen:
+                continue
+            watched = Watched(-1, line.context_of(chosen), version)
             line.remove(chosen)
             try:
-                runner = self.executor.launch(chosen)
+                runner = self.executor.launch(chosen, version)
             except OSError as error:  # no processes, no descriptors: others will end
                 self.store.note_error(f"{chosen} could not be launched, trying again: {error}")
                 self.retry_later(chosen)
@@ -240,7 +236,7 @@ class Dispatcher:
         """Take back the slot of a runner that is gone, and see to it that its job has a truthful state."""
         watched = self.runners.release(job_id)
         self.look_at(job_id)
-        if job_id in self.queued.line and watched.unclaimed == self.version_of(job_id):
+        if job_id in self.queued.line and watched.unclaimed == self.store.version(job_id):
             self.retry_later(job_id)  # it could not be claimed: a full disk, a lock; its runner said so
 
     def retry_later(self, job_id: str) -> None:

@@ -52,7 +52,8 @@ def record_of(ending: Ending, job: Job, usage: dict[str, Any] | None, now: Momen
         more = f" and {len(ending.behind) - NAMED} more" if len(ending.behind) > NAMED else ""
         reason += f"; {what}: {', '.join(ending.behind[:NAMED])}{more}"
     end = {"usage": usage, **end_fields(job, ending.exit_code, ending.signal, reason, now)}
-    if status is ERROR and job.has_attempts_left and ending.cause != "log":  # that log would be too long at once
+    is_last = ending.cause == "log" or job.ending_asked  # that log would be too long at once; who stops it means it
+    if status is ERROR and job.has_attempts_left and not is_last:
         return next_attempt(job, end, now)
     return {"status": status, **end}
 

@@ -17,7 +17,7 @@ from running_jobs.engine import COMMANDS, spawn
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
-CALLBACKS_AT_ONCE = 16
+CALLBACKS_AT_ONCE = 32
 PRUNE_AT_MOST_EVERY_S = 5.0
 PRUNE_AT_LEAST_EVERY_S = 3600.0  # days pass also while no job ends
 PRUNE_SHARE = 0.05  # of one core at most, niced, however long it takes to look at all jobs
@@ -60,7 +60,9 @@ class Errands:
 
     def start(self, now: float) -> None:
         """Start what is to be run, as far as there is room. Raise OSError if there are no processes to be had."""
-        for job_id in list(itertools.islice(self._wanted, max(0, CALLBACKS_AT_ONCE - len(self._running)))):
+        for job_id in list(
+            itertools.islice(self._wanted, max(0, CALLBACKS_AT_ONCE + self._is_pruning() - len(self._running)))
+        ):
             if not files.is_locked(self._store.paths.marker(job_id)):  # else one that outlived a dispatcher is at it
                 self._spawn(["callback", self._settings.data, job_id], job_id)
             del self._wanted[job_id]

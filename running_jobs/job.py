@@ -130,6 +130,7 @@ class Job:
     not_before: str | None = None
     timer: dict[str, Any] | None = None
     after: list[str] = field(default_factory=list)
+    after_done: list[str] = field(default_factory=list)
     attempt: int = 0
     attempts: list[dict[str, Any]] = field(default_factory=list)
     pid: int | None = None
@@ -179,6 +180,12 @@ class Job:
         return self.status in FINAL and not self.pending_callbacks
 
     @property
+    def waits_for(self) -> list[str]:
+        """The jobs that it has to wait for; not those that were done and are deleted."""
+        done = set(self.after_done)
+        return [other for other in self.after if other not in done]
+
+    @property
     def has_attempts_left(self) -> bool:
         """Whether another attempt follows if this one fails."""
         return self.attempt <= self.retries
@@ -192,7 +199,7 @@ class Job:
     def what(self) -> str:
         """What runs, as people know it: the command line, or a request's method and address."""
         if "url" in self.command:
-            return f"{self.command.get('method', 'GET')} {self.command['url']}"
+            return f"{self.command.get('method', 'GET')} {str(self.command['url']).partition('?')[0]}"  # no secrets
         return str(self.command.get("cmd") or self.command.get("name") or self.command.get("type"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,7 +238,7 @@ class Job:
             raise UnreadableJob(job_id, "it is nested too deeply") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UnreadableJob(job_id, f"it is not the JSON of a job ({error})") from None
-        for name, wanted in (("attempts", dict), ("callbacks", dict), ("after", str)):
+        for name, wanted in (("attempts", dict), ("callbacks", dict), ("after", str), ("after_done", str)):
             if not all(isinstance(item, wanted) for item in getattr(job, name)):
                 raise UnreadableJob(job_id, f"{name} has a wrong type")
         if job.not_before is not None and not _is_iso(job.not_before):

@@ -11,12 +11,13 @@ import os
 from collections.abc import Callable
 
 from running_jobs import files, reserve
-from running_jobs.errors import NoSuchJob, UnreadableJob
+from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.job import Job, is_job_id
 from running_jobs.journal import append_unlocked, journal_line, put_aside
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
+MAX_WISHED_BYTES = 4 << 20  # so that there is room for what becomes of it
 
 _NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
 
@@ -58,17 +59,18 @@ class JobFiles:
         self.mark_open(job.id)
         for path in (self.paths.out(job.id), self.paths.err(job.id)):
             os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        self._write(job, job.status.value, detail, False)
+        self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
 
-    def write(self, job: Job, status: str, detail: str, failed: bool) -> None:
+    def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.
 
-        `status` is what the journal says of it; what `failed` goes into the log of errors too.
+        `status` is what the journal says of it; what `failed` goes into the log of errors too; what `is_wish` gets
+        none of the room that is kept. Raise InvalidJob if the record would be too large to be read again.
         """
         try:
-            self._write(job, status, detail, failed)
+            self._write(job, status, detail, failed, MAX_WISHED_BYTES if is_wish else MAX_JSON_BYTES)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if is_wish or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             spending = reserve.spend(self.paths, self.sync)
             spending.make_room()
@@ -76,10 +78,15 @@ class JobFiles:
                 self.tell(job, status, detail)
             spending.become(self.paths.json(job.id), job.to_json())
 
+    def write_untold(self, job: Job) -> None:
+        """Write what is no change of state and no reader of the journal has to know: without a line."""
+        files.write_atomically(self.paths.json(job.id), job.to_json(), self.sync)
+
     def remove(self, job_id: str) -> None:
         """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
         self.remove_all_but_the_record(job_id)
-        for path in (self.paths.unfinished(job_id), self.paths.json(job_id), self.paths.marker(job_id)):
+        paths = self.paths
+        for path in (paths.unfinished(job_id), paths.json(job_id), paths.marker(job_id), paths.awaited(job_id)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -105,8 +112,10 @@ class JobFiles:
         """Append a line to the journal and return how long it was before."""
         return files.append_line(self.paths.journal, journal_line(self.clock(), job, status, detail))
 
-    def _write(self, job: Job, status: str, detail: str, failed: bool) -> None:
+    def _write(self, job: Job, status: str, detail: str, failed: bool, limit: int) -> None:
         content = job.to_json()  # what cannot be written must not be told
+        if len(content) > limit:
+            raise InvalidJob("job", f"its record would have {len(content)} bytes; at most {limit} are kept")
         line = journal_line(self.clock(), job, status, detail)
         told_from = files.append_line(self.paths.journal, line)
         try:

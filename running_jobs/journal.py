@@ -16,7 +16,6 @@ from running_jobs.wording import printable
 
 WHAT_CHARACTERS = 200
 DETAIL_CHARACTERS = 500
-CLOCK_BACK_S = 86400.0  # by how much a clock may be set back without hiding what happened since
 _CHUNK = 1 << 20
 _TAIL = 64 << 10
 
@@ -35,23 +34,8 @@ def status_word(before: JobStatus, job: Job) -> str:
 
 
 def deleted_detail(job: Job, detail: str) -> str:
-    """Return the detail of a deletion's line: what the job was until then, so that it can still be looked up."""
+    """Return the detail of a deletion's line: what the job was until then."""
     return f"was {job.status}; {detail}" if detail else f"was {job.status}"
-
-
-def status_when_deleted(path: str, job_id: str, since_s: float) -> str | None:
-    """Return the status that a job had when it was deleted after a moment, or None if the journal does not tell."""
-    name = f" {job_id} ".encode()
-    for part in [path, *reversed(parts_put_aside(path))]:
-        with contextlib.suppress(OSError):
-            descriptor = open_private(part, os.O_RDONLY)
-            with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(descriptor).st_mtime < since_s - CLOCK_BACK_S:
-                    return None
-                for line in file:
-                    if name in line and (found := _DELETED.match(line)):
-                        return found[1].decode()
-    return None
 
 
 def put_aside(path: str, limit: int, now_s: float) -> None:
@@ -229,7 +213,6 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 _ASIDE = re.compile(r"\d{8}-\d{6}-\d{6}")
-_DELETED = re.compile(rb".* - deleted - was ([a-z]+)")
 _STATUS = re.compile(rb" - ([a-z]+(?: \(\d+/\d+\))?)(?= - )")  # looks ahead, so that overlapping ones are all seen
 _CERTAIN = {name.encode(): name for name in ("deleted", *(status.value for status in JobStatus))}
 

@@ -17,18 +17,20 @@ def read_option(name: str, typed: str) -> Any:
     return typed if typed.strip() else None
 
 
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,15}\.?[0-9]{0,15}|\.[0-9]{1,15})(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+
+
 def _number(name: str, typed: str) -> float:
-    try:
-        return float(typed)
-    except ValueError:
-        raise InvalidJob(name, f"expected a number, found {typed[:40]!r}") from None
+    if not _NUMBER.fullmatch(typed.strip()):  # float() takes 1_0, inf and digits of all the world
+        raise InvalidJob(name, f"expected a number, found {typed[:40]!r}")
+    return float(typed)
 
 
 def _whole_number(name: str, typed: str) -> int:
-    try:
-        return int(typed)
-    except ValueError:
-        raise InvalidJob(name, f"expected a whole number, found {typed[:40]!r}") from None
+    if not _WHOLE_NUMBER.fullmatch(typed.strip()):
+        raise InvalidJob(name, f"expected a whole number, found {typed[:40]!r}")
+    return int(typed)
 
 
 def _environment(name: str, typed: str) -> dict[str, str]:

@@ -14,7 +14,9 @@ class JobPaths:
         self.dispatcher_lock = f"{data}/run/dispatcher.lock"
         self.wake = f"{data}/run/wake"
         self.open = f"{data}/run/open"
+        self.all_awaited = f"{data}/run/awaited"
         self.reserves = (f"{data}/run/reserve.1", f"{data}/run/reserve.2")
+        self.batch = f"{data}/run/batch"
         self.boot_id = f"{data}/run/boot_id"
         self.journal = f"{data}/logs/background_jobs.log"
         self.errors = f"{data}/logs/background_jobs_errors.log"
@@ -48,6 +50,10 @@ class JobPaths:
     def results(self, job_id: str) -> str:
         """Return the path of the folder that the command knows as JOB_FILES."""
         return f"{self.data}/{job_id}.files"
+
+    def awaited(self, job_id: str) -> str:
+        """Return the path of the empty file that says that some job was to wait for this one."""
+        return f"{self.data}/run/awaited/{job_id}"
 
     def marker(self, job_id: str) -> str:
         """Return the path of the empty file that stands for a job that is not settled."""

@@ -35,7 +35,7 @@ class QueuedJobs:
 
     def put(self, job: Job) -> None:
         """Have a job wait where it has to, or end it if it can never run. Raise JobsError if that is not to be had."""
-        waits_for, never = still_to_come(self._store, job) if job.after else ([], None)
+        waits_for, never = still_to_come(self._store, job) if job.waits_for else ([], None)
         now = moment(self._store.clock())
         if never is None and not waits_for and not seconds_left(job.not_before, job.timer, now):
             self._timetable.remove(job.id)

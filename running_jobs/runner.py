@@ -16,7 +16,7 @@ from typing import Any
 
 from running_jobs import files
 from running_jobs.child import HeldChild
-from running_jobs.clocks import moment, seconds_left
+from running_jobs.clocks import moment
 from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
@@ -39,24 +39,27 @@ HOST = os.uname().nodename
 LASTING = {errno.ELOOP, errno.EINVAL}  # a link or a device in place of a log
 
 
-def run_attempt(store: JobStore, settings: Settings, job_id: str) -> None:
+def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> None:
     """Run a queued job to its recorded end in this process, which must be fit for it: forked, single-threaded.
 
-    Return early, with nothing changed, if somebody else claimed or ended the job. Raise JobsError or OSError if
-    it could not be claimed; the job is queued then.
+    Return early, with nothing changed, if the job's record is no longer of this version: somebody claimed, changed or
+    ended it. Raise JobsError or OSError if it could not be claimed; the job is queued then.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
-    attempt = _Attempt(store, settings, job_id, HeldChild())
+    attempt = _Attempt(store, settings, job_id, version, HeldChild())
     rename_self(f"running-jobs: job {job_id}")
     if attempt.start():
         attempt.watch()
 
 
 class _Attempt:
-    def __init__(self, store: JobStore, settings: Settings, job_id: str, child: HeldChild) -> None:
+    def __init__(
+        self, store: JobStore, settings: Settings, job_id: str, version: tuple[int, int], child: HeldChild
+    ) -> None:
         self.store = store
         self.settings = settings
         self.job_id = job_id
+        self.version = version
         self.child = child
         self.family = Family(child.pid)
         self.logs = Growth(settings.max_log_bytes)
@@ -64,7 +67,7 @@ class _Attempt:
         self.ending = Ending(limit=settings.max_log_bytes)
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
-        self.seen_record: tuple[int, int] | None = None
+        self.seen_version: tuple[int, int] | None = None
 
     # --- start
 
@@ -92,7 +95,7 @@ class _Attempt:
 
     def _start(self) -> bool:
         paths = self.store.paths
-        if not self._may_run(self.store.get(self.job_id)):
+        if not self._may_run():
             return False
         self._lock = files.open_private(paths.out(self.job_id), os.O_RDWR | os.O_CREAT)
         files.wait_for_lock(self._lock, paths.out(self.job_id), CLAIM_WAIT_S)
@@ -113,9 +116,9 @@ class _Attempt:
             self.ending.problem = self.child.release(command)
         return True
 
-    def _may_run(self, job: Job) -> bool:
-        """Say whether it is this job's time: while we waited for the lock, another runner may have queued it again."""
-        return job.status is QUEUED and not seconds_left(job.not_before, job.timer, moment(self.store.clock()))
+    def _may_run(self) -> bool:
+        """Say whether the job still is as it was when its turn came: nobody ran it or put it off."""
+        return self.store.version(self.job_id) == self.version
 
     def _follow_earlier(self, job: Job) -> None:
         """Say in the logs that another attempt begins, and count what earlier ones left behind as ours."""
@@ -136,7 +139,7 @@ class _Attempt:
         }  # fmt: skip
 
         def decide(job: Job) -> dict[str, Any] | None:
-            if not self._may_run(job):
+            if job.status is not QUEUED or not self._may_run():
                 return None
             if job.timeout > 0:
                 self.timeout_at = time.monotonic() + job.timeout
@@ -196,11 +199,11 @@ class _Attempt:
     def _look_for_asked(self) -> None:
         """Read the job's file again if it changed, and do what is asked there."""
         with contextlib.suppress(OSError, JobsError):
-            found = os.stat(self.store.paths.json(self.job_id))
-            if (found.st_ino, found.st_mtime_ns) != self.seen_record:
+            version = self.store.version(self.job_id)
+            if version != self.seen_version:
                 if asked := self.store.get(self.job_id).ending_asked:
                     self._obey(asked)
-                self.seen_record = (found.st_ino, found.st_mtime_ns)
+                self.seen_version = version
 
     def _obey(self, asked: dict[str, Any]) -> None:
         verb = asked["verb"]

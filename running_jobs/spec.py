@@ -15,6 +15,7 @@ MAX_PRIORITY = 1_000_000
 
 MAX_RETRIES = 1000  # each attempt is kept in the job's record
 MAX_AFTER = 1000
+MAX_CALLBACK_S = 3600  # callbacks share what may run of them at once
 
 # what "again" takes over; not its time or what it waited for: whoever runs it again wants it to run
 AGAIN = (
@@ -57,8 +58,8 @@ def _exec(field: str, value: dict[str, Any], more: tuple[str, ...]) -> dict[str,
         raise InvalidJob(f"{field}.cmd", "is missing; expected a shell line")
     if not text(f"{field}.cmd", value["cmd"]).strip():
         raise InvalidJob(f"{field}.cmd", "is empty; expected a shell line")
-    if "timeout" in value:
-        seconds(f"{field}.timeout", value["timeout"])
+    if "timeout" in value and not 0 < seconds(f"{field}.timeout", value["timeout"]) <= MAX_CALLBACK_S:
+        raise InvalidJob(f"{field}.timeout", f"expected more than 0 and at most {MAX_CALLBACK_S} seconds")
     return dict(value)
 
 

@@ -20,18 +20,21 @@ from running_jobs.errors import (
     DataGone,
     ForbiddenTransition,
     InvalidJob,
+    JobsError,
     NoSuchJob,
     NotAllowed,
     StorageFailed,
+    UnreadableJob,
     WrongState,
 )
-from running_jobs.job import ACTIVE, ERROR, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
+from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
 from running_jobs.job_files import JobFiles
 from running_jobs.journal import append_error, deleted_detail, status_word
 from running_jobs.paths import JobPaths
 from running_jobs.settings import Settings
 
 ROTATE_BYTES = 16 << 20
+MAX_BATCH_BYTES = 1 << 20
 
 _REFUSALS_OF_THE_DISK = {
     errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
@@ -66,7 +69,7 @@ class JobStore:
         self._refuse_to_close_what_is_not_ours()
         try:
             os.makedirs(os.path.dirname(self.paths.data), exist_ok=True)
-            for folder in (self.paths.data, self.paths.run, self.paths.logs):
+            for folder in (self.paths.data, self.paths.run, self.paths.all_awaited, self.paths.logs):
                 files.make_private_directory(folder)
             if files.make_private_directory(self.paths.open):
                 with contextlib.suppress(FileNotFoundError):  # the markers are gone: have them rebuilt
@@ -91,6 +94,14 @@ class JobStore:
     def get(self, job_id: str) -> Job:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
         return self._files.read(job_id)
+
+    def version(self, job_id: str) -> tuple[int, int]:
+        """Return what changes whenever somebody writes a job's record; zeros if it is gone."""
+        try:
+            found = os.lstat(self.paths.json(job_id))
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_mtime_ns
 
     def ids(self) -> list[str]:
         """List the ids of all jobs, readable or not, oldest first."""
@@ -138,21 +149,19 @@ class JobStore:
         claims one of them before all are there: that takes the lock, which is held meanwhile.
         """
         jobs: list[Job] = []
-        told: list[Job] = []
         with self.door() as lock:
             try:
                 for template in templates:
                     jobs.append(self._named(template, lock))
+                    if len(templates) > 1:
+                        files.append_line(self.paths.batch, jobs[-1].id)
                     self._files.write_new(jobs[-1], detail)
-                    told.append(jobs[-1])
                 if self.sync:
                     files.sync_directory(self.paths.data)
+                if len(templates) > 1:
+                    os.unlink(self.paths.batch)  # from here on they are there
             except BaseException as error:
-                for job in jobs:
-                    self._files.remove(job.id)
-                for job in told:
-                    with contextlib.suppress(OSError):
-                        self._files.tell(job, "deleted", deleted_detail(job, "not all of them could be stored"))
+                self._undo([job.id for job in jobs])
                 if isinstance(error, OSError):
                     raise StorageFailed("The job", error) from error
                 raise
@@ -171,11 +180,12 @@ class JobStore:
                 raise ForbiddenTransition(before.value, to.value)
         return self.update(job_id, lambda job: {**changes, "status": to} if job.status in allowed else None, detail)
 
-    def update(self, job_id: str, decide: Decision, detail: str = "") -> Job | None:
+    def update(self, job_id: str, decide: Decision, detail: str = "", is_wish: bool = False) -> Job | None:
         """Read a job under the lock, let `decide` say what to change, and write it.
 
-        `decide` gets the job as it is and returns the fields to change, or None to leave it. Return the job as
-        written, or None if it was left. Raise as transition does.
+        `decide` gets the job as it is and returns the fields to change, or None to leave it. What `is_wish` may be
+        refused for want of room; all else goes into the room that is kept for it. Return the job as written, or
+        None if it was left. Raise as transition does, and InvalidJob for a wish that makes it too large.
         """
         with self.door():
             job = self.get(job_id)
@@ -190,7 +200,7 @@ class JobStore:
                 setattr(job, name, value)
             try:
                 failed = (before is ACTIVE and after is QUEUED) or (before is not ERROR and after is ERROR)
-                self._files.write(job, status_word(before, job), detail or job.reason or "", failed)
+                self._files.write(job, status_word(before, job), detail or job.reason or "", failed, is_wish)
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if job.is_settled:
@@ -198,12 +208,17 @@ class JobStore:
         return job
 
     def delete(self, job_id: str, detail: str = "") -> None:
-        """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active."""
+        """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active.
+
+        That it was done is noted in the jobs that still wait for it: they may run all the same.
+        """
         with self.door():
             job = self.get(job_id)
             if job.status is ACTIVE:
                 raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
             try:
+                if job.status is DONE and os.path.lexists(self.paths.awaited(job_id)):
+                    self._note_done(job_id)
                 self._files.remove_all_but_the_record(job_id)  # what makes room comes first
                 self._files.tell(job, "deleted", deleted_detail(job, detail))
                 self._files.remove(job_id)
@@ -230,6 +245,12 @@ class JobStore:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
         self._files.mark_open(job_id)
 
+    def mark_awaited(self, job_id: str) -> None:
+        """Have a job's deletion look for those that wait for it."""
+        if not os.path.isdir(self.paths.all_awaited):  # run/ may be deleted when nothing runs
+            self.prepare()
+        os.close(files.open_private(self.paths.awaited(job_id), os.O_WRONLY | os.O_CREAT))
+
     # --- the steps
 
     @contextlib.contextmanager
@@ -238,6 +259,8 @@ class JobStore:
         lock = -1
         try:
             lock = self._take_lock()
+            if os.path.lexists(self.paths.batch):
+                self._undo_batch()
             yield lock
         except OSError as error:
             if error.errno in _REFUSALS_OF_THE_DISK:
@@ -246,6 +269,27 @@ class JobStore:
         finally:
             if lock >= 0:
                 os.close(lock)
+
+    def _note_done(self, job_id: str) -> None:
+        for other in self.open_ids():
+            with contextlib.suppress(NoSuchJob, UnreadableJob):
+                waiting = self._files.read(other)
+                if job_id in waiting.waits_for and not waiting.is_final:
+                    waiting.after_done.append(job_id)
+                    self._files.write_untold(waiting)
+
+    def _undo_batch(self) -> None:
+        """Remove the jobs of somebody who died with the lock before all were stored."""
+        listed = files.read_bounded(self.paths.batch, MAX_BATCH_BYTES).decode(errors="replace").split()
+        self._undo([job_id for job_id in listed if is_job_id(job_id)])
+
+    def _undo(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            with contextlib.suppress(JobsError, OSError):
+                self._files.tell(self._files.read(job_id), "deleted", "not all of them could be stored")
+            self._files.remove(job_id)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.paths.batch)
 
     def _take_lock(self) -> int:
         try:

@@ -203,7 +203,7 @@ class Stepped:
         self.dispatcher.executor = self  # type: ignore[assignment]
         self.dispatcher.look_at_all()
 
-    def launch(self, job_id: str) -> Any:
+    def launch(self, job_id: str, version: tuple[int, int]) -> Any:
         self.launched.append(job_id)
         raise OSError("only noted")
 

@@ -314,7 +314,6 @@ def test_a_runner_that_comes_too_early_leaves_the_job_queued(actions: Actions, d
             status=QUEUED,
             command={"type": "exec", "cmd": "true"},
             cwd="/",
-            not_before="2100-01-01T00:00:00.000Z",
         )
     )
     program = (
@@ -324,11 +323,14 @@ def test_a_runner_that_comes_too_early_leaves_the_job_queued(actions: Actions, d
         "from running_jobs.settings import load_settings\n"
         "from running_jobs.store import JobStore\n"
         "settings = load_settings(sys.argv[2])\n"
-        "runner = LocalExecutor(JobStore.of(settings), settings).launch(sys.argv[3])\n"
+        "store = JobStore.of(settings)\n"
+        "version = store.version(sys.argv[3])\n"
+        "store.update(sys.argv[3], lambda job: {'not_before': '2100-01-01T00:00:00.000Z'})\n"
+        "runner = LocalExecutor(store, settings).launch(sys.argv[3], version)\n"
         "select.select([runner.pidfd], [], [])\n"
     )
     subprocess.run([sys.executable, "-I", "-S", "-c", program, str(PROJECT), str(data), job.id], check=True)
-    assert store.get(job.id) == job
+    assert (store.get(job.id).status, store.get(job.id).attempt) == ("queued", 0)
     assert not Path(store.paths.results(job.id)).exists()
     assert not Path(store.paths.errors).exists()
 

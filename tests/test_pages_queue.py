@@ -125,7 +125,7 @@ def test_the_launch_form_takes_every_option(forms: Forms, held: Callable[..., Jo
         ("retries", "1001", "retries: expected 0 to 1000"),
         ("retry_delay", "soon", "retry_delay: expected a number"),
         ("delay", "-1", "delay: expected 0 or more seconds"),
-        ("delay", "nan", "delay: expected 0 or more seconds"),
+        ("delay", "nan", "delay: expected a number"),
         ("at", "tomorrow", "at: expected a time like"),
         ("at", "2026-02-30T10:00", "at: '2026-02-30T10:00' is no time"),
         ("nice", "20", "nice: expected -20 to 19"),

@@ -165,7 +165,7 @@ def test_the_dispatcher_prunes_by_itself_and_what_runs_and_calls_back_stays(
     assert wait_for_end(store, waiting).reason == f"job {running} ended stop"  # not that another one was deleted
 
 
-def test_a_dependent_learns_from_the_journal_how_a_pruned_job_ended(configure) -> None:
+def test_a_dependent_is_told_that_a_pruned_job_was_done(configure) -> None:
     actions: Actions = configure("slots = 1\nfsync = false\nrotate_bytes = 500\n")
     store = actions.store
     good, bad = (
@@ -182,7 +182,7 @@ def test_a_dependent_learns_from_the_journal_how_a_pruned_job_ended(configure) -
     for job_id in held:
         actions.start(job_id)
     assert wait_for_end(store, held[0]).status == "done"
-    assert wait_for_end(store, held[1]).reason == f"job {bad} ended error"
+    assert wait_for_end(store, held[1]).reason == f"job {bad} was deleted"
 
 
 def test_a_dispatcher_prunes_once_for_many_ends_and_not_again_for_its_own_deletions(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from running_jobs.index import JobFilter, JobIndex
-from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, Job, from_iso
-from running_jobs.journal import Follower, parts_put_aside, put_aside, status_when_deleted
+from running_jobs.job import IDLE, QUEUED, Job
+from running_jobs.journal import Follower, parts_put_aside, put_aside
 from running_jobs.store import JobStore
 
 from .conftest import PROJECT, wait_for, wait_for_end
@@ -177,24 +177,6 @@ def test_a_follower_says_whether_there_is_more(store: JobStore) -> None:
     assert follower.has_more()
     follower.changed()
     assert not follower.has_more()
-
-
-@pytest.mark.parametrize("clock", [None, -7200.0], ids=["", "clock set back"])
-def test_how_a_deleted_job_ended_is_found_in_any_part(store: JobStore, clock: float | None) -> None:
-    waiting = add(store)
-    since_s = from_iso(waiting.created_at) - (clock or 0)
-    deleted = {}
-    for status in (DONE, ERROR, DONE, ERROR):
-        job = add(store)
-        for before, after in ((IDLE, QUEUED), (QUEUED, ACTIVE), (ACTIVE, status)):
-            store.transition(job.id, {before}, after)
-        store.delete(job.id)
-        deleted[job.id] = status.value
-        for _ in range(20):
-            add(store)
-    assert len(parts_put_aside(store.paths.journal)) > 3
-    assert {job_id: status_when_deleted(store.paths.journal, job_id, since_s) for job_id in deleted} == deleted
-    assert status_when_deleted(store.paths.journal, waiting.id, since_s) is None
 
 
 def test_jobs_run_and_dependents_start_while_everything_is_put_aside(configure) -> None:

@@ -32,7 +32,7 @@ from running_jobs.store import JobStore
 from running_jobs.wording import harmless
 
 PAUSES_S = (1.0, 4.0)  # between the tries
-EXEC_TIMEOUT_S = 600.0
+EXEC_TIMEOUT_S = 60.0
 LOOK_EVERY_S = 0.1
 SHOWN_BYTES = 1000
 
@@ -60,28 +60,31 @@ def make_all(data: str, job_id: str) -> None:
         return
     become_subreaper()
     try:
-        while pending := (job := store.get(job_id)).pending_callbacks:
-            outcome = make(pending[0], job, settings)
-            _record(store, job_id, {"callback": pending[0], **outcome, "at": to_iso(store.clock())})
+        for tries, pause_s in enumerate((*PAUSES_S, None), 1):  # in turn: none waits until another has failed for good
+            job = store.get(job_id)
+            for name in job.pending_callbacks:
+                outcome = try_once(name, job, store, settings)
+                if outcome["outcome"] == "made" or pause_s is None:
+                    _record(store, job_id, {"callback": name, **outcome, "tries": tries, "at": to_iso(store.clock())})
+            if pause_s is None or not store.get(job_id).pending_callbacks:
+                return
+            time.sleep(pause_s)
     finally:
         tidy(store, job_id)  # we may have made the marker of a job that was deleted
 
 
-def make(name: str, job: Job, settings: Settings) -> dict[str, Any]:
-    """Try a callback, three times if need be; return `{"type", "outcome": "made" or "failed", "tries", "detail"}`."""
+def try_once(name: str, job: Job, store: JobStore, settings: Settings) -> dict[str, Any]:
+    """Try a callback and return `{"type", "outcome": "made" or "failed", "detail"}`."""
     callback = getattr(job, name)
-    kind = callback.get("type")
-    for tries, pause_s in enumerate((*PAUSES_S, None), 1):
-        try:
-            detail = _request(callback, job) if kind == "http" else _execute(callback, job, settings)
-            return {"type": kind, "outcome": "made", "tries": tries, "detail": detail}
-        except CallbackFailed as failure:
-            detail = str(failure)
-        except Exception as error:  # a record edited by hand, a defect: the outcome must be recorded all the same
-            detail = f"{type(error).__name__}: {error}"
-        if pause_s is not None:
-            time.sleep(pause_s)
-    return {"type": kind, "outcome": "failed", "tries": tries, "detail": detail[:SHOWN_BYTES]}
+    kind, outcome = callback.get("type"), "failed"
+    try:
+        detail = _request(callback, job) if kind == "http" else _execute(callback, job, store, settings)
+        outcome = "made"
+    except CallbackFailed as failure:
+        detail = str(failure)
+    except Exception as error:  # a record edited by hand, a defect: the outcome must be recorded all the same
+        detail = f"{type(error).__name__}: {error}"
+    return {"type": kind, "outcome": outcome, "detail": detail[:SHOWN_BYTES]}
 
 
 def exit_code_of(job: Job) -> str:
@@ -104,9 +107,9 @@ def _request(callback: dict[str, Any], job: Job) -> str:
         raise CallbackFailed(str(error)) from None
 
 
-def _execute(callback: dict[str, Any], job: Job, settings: Settings) -> str:
+def _execute(callback: dict[str, Any], job: Job, store: JobStore, settings: Settings) -> str:
     """Run a shell line, with what there is to know of the job in its environment."""
-    limit_s = callback.get("timeout", EXEC_TIMEOUT_S) or float("inf")
+    limit_s = callback.get("timeout", EXEC_TIMEOUT_S)
     environ = {
         **ENVIRONMENT,
         "JOB_ID": job.id,
@@ -137,6 +140,9 @@ def _execute(callback: dict[str, Any], job: Job, settings: Settings) -> str:
         while family.wait_status is None and time.monotonic() < deadline:
             output.read(LOOK_EVERY_S)
             family.reap()
+            if not os.path.lexists(store.paths.json(job.id)):  # nobody could stop it otherwise
+                _end(family)
+                raise CallbackFailed("the job was deleted")
         output.read(0)
         if family.wait_status is None:
             _end(family)

@@ -37,15 +37,18 @@ class LocalExecutor:
         self._store = store
         self._settings = settings
 
-    def launch(self, job_id: str) -> LocalRunner:
-        """Start a runner for a queued job. Raise OSError if there are no processes or descriptors to be had."""
+    def launch(self, job_id: str, version: tuple[int, int]) -> LocalRunner:
+        """Start a runner for a queued job, which leaves it alone if its record is no longer of this version.
+
+        Raise OSError if there are no processes or descriptors to be had.
+        """
         go_read = go_write = pid_read = pid_write = -1
         try:
             go_read, go_write = os.pipe()
             pid_read, pid_write = os.pipe()
             intermediate = os.fork()
             if intermediate == 0:  # never returns: it would unwind through the dispatcher's code
-                self._fork_again(job_id, go_read, pid_write)
+                self._fork_again(job_id, version, go_read, pid_write)
             os.close(pid_write)
             pid_write = -1
             told = os.read(pid_read, 4)
@@ -61,18 +64,18 @@ class LocalExecutor:
                 if descriptor >= 0:
                     os.close(descriptor)
 
-    def _fork_again(self, job_id: str, go_read: int, pid_write: int) -> None:
+    def _fork_again(self, job_id: str, version: tuple[int, int], go_read: int, pid_write: int) -> None:
         try:
             os.setsid()
             runner = os.fork()
             if runner:  # the intermediate: says who the runner is, and exits
                 os.write(pid_write, struct.pack("i", runner))
                 os._exit(0)
-            self._be_runner(job_id, go_read)
+            self._be_runner(job_id, version, go_read)
         finally:
             os._exit(1)
 
-    def _be_runner(self, job_id: str, go_read: int) -> None:
+    def _be_runner(self, job_id: str, version: tuple[int, int], go_read: int) -> None:
         os.umask(RUNNER_UMASK)
         os.dup2(go_read, 3)
         os.closerange(4, 1 << 20)  # the dispatcher's lock, FIFO and the other runners: theirs to hold, not ours
@@ -80,7 +83,7 @@ class LocalExecutor:
         os.close(3)
         if told:  # else the dispatcher died meanwhile; the job is still queued, and the next one takes it
             try:
-                run_attempt(self._store, self._settings, job_id)
+                run_attempt(self._store, self._settings, job_id, version)
             except (JobsError, OSError) as error:
                 self._store.note_error(f"{job_id} is still queued: {error}")
             except BaseException:  # the last place where a defect can be told
