@@ -76,7 +76,7 @@ def test_a_look_around_reads_no_job_that_waits(actions: Actions, monkeypatch: py
     assert len(dispatcher.queued) == 500
     read: list[str] = []
     monkeypatch.setattr(dispatcher, "look_at", read.append)
-    monkeypatch.setattr(dispatcher, "version_of", lambda job_id: read.append(job_id) or (0, 0))
+    monkeypatch.setattr(dispatcher.store, "version", lambda job_id: read.append(job_id) or (0, 0))
     dispatcher.look_around()
     assert read == []
     dispatcher.queued.remove(ids[7])
