@@ -12,7 +12,7 @@ from typing import Any
 
 from running_jobs import checks, logs, spec
 from running_jobs.clocks import moment, wait_of
-from running_jobs.dependencies import await_all, refuse_circle
+from running_jobs.dependencies import refuse_circle, refuse_unknown
 from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
@@ -98,8 +98,6 @@ class Actions:
         if changes.get("cwd"):
             _existing(changes["cwd"])
         after = changes.get("after", [])
-        known = self.store.get(job_id).after_done if after else []
-        await_all(self.store, [other for other in after if other not in known])
 
         def decide(job: Job) -> dict[str, Any]:
             if job.status not in WAITING:
@@ -208,7 +206,7 @@ class Actions:
         template = spec.new_job(options, **self._defaults())
         template.cwd = _existing(checks.directory("cwd", template.cwd or cwd or "~"))
         template.owner = by
-        await_all(self.store, template.after)
+        refuse_unknown(self.store, template.after)
         if template.status is QUEUED and template.delay:
             vars(template).update(self._delayed(template.delay))
         return template

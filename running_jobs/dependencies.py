@@ -12,13 +12,11 @@ from running_jobs.store import JobStore
 DELETED = "was deleted"
 
 
-def await_all(store: JobStore, after: Sequence[str]) -> None:
-    """Prepare a store for a job that is to wait for these. Raise InvalidJob if one of them does not exist."""
+def refuse_unknown(store: JobStore, after: Sequence[str]) -> None:
+    """Raise InvalidJob if one of these jobs does not exist; the store looks again when it writes."""
     for job_id in after:
         if not os.path.lexists(store.paths.json(job_id)):
             raise InvalidJob("after", f"the job {job_id} does not exist")
-    for job_id in after:
-        store.mark_awaited(job_id)
 
 
 def refuse_circle(store: JobStore, job_id: str, after: Sequence[str]) -> None:

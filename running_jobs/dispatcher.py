@@ -57,6 +57,7 @@ class Dispatcher:
         self.is_held = False  # nothing may start: paused, or too little room on the disk
         self.fifo = -1
         self.follower = Follower(store.paths.journal)
+        self.lost_thread = False  # the journal could not be read
         self.idle_since = time.monotonic()
         self.look_around_at = self.idle_since + LOOK_EVERY_S
 
@@ -74,7 +75,7 @@ class Dispatcher:
                 self.look_around()
             self.let_those_in_line_whose_time_has_come(now)
             self.launch_those_whose_turn_it_is()
-            self.run_errands(now)
+            self.errands.start(now)
             if self.has_work():
                 self.idle_since = now
             elif now - self.idle_since >= LINGER_S and self.leave():
@@ -111,8 +112,14 @@ class Dispatcher:
 
     def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
-        changed = self.follower.changed()
-        if changed is None:
+        try:
+            changed = self.follower.changed()
+        except OSError:  # no descriptors: that passes, and then all is looked at
+            self.lost_thread = True
+            self.look_around_at = min(self.look_around_at, time.monotonic() + RETRY_LAUNCH_S)
+            return
+        if changed is None or self.lost_thread:
+            self.lost_thread = False
             self.look_at_all()
             return
         for job_id, hint in changed.items():
@@ -224,14 +231,6 @@ class Dispatcher:
         least = self.settings.min_free_bytes
         return least > 0 and files.disk_free_bytes(self.store.paths.data) < least
 
-    def run_errands(self, now: float) -> None:
-        """Start callbacks and pruning, if there are any to start."""
-        try:
-            self.errands.start(now)
-        except OSError as error:  # no processes, no descriptors: others will end
-            self.store.note_error(f"A callback could not be started, trying again: {error}")
-            self.look_around_at = min(self.look_around_at, now + RETRY_LAUNCH_S)
-
     def runner_ended(self, job_id: str) -> None:
         """Take back the slot of a runner that is gone, and see to it that its job has a truthful state."""
         watched = self.runners.release(job_id)
@@ -271,7 +270,9 @@ class Dispatcher:
 
     def seconds_to_sleep(self, now: float) -> float:
         """Return when the next look is due, unless something wakes us before."""
-        if self.follower.has_more():  # we may have written it ourselves, and nobody pokes us for that
+        if (
+            not self.lost_thread and self.follower.has_more()
+        ):  # we may have written it ourselves, and nobody pokes us for that
             return 0.0
         waits = [self.look_around_at - now]
         if self.retry_at:

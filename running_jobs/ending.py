@@ -67,12 +67,11 @@ def end_fields(job: Job, code: int | None, signum: int | None, reason: str, now:
 
 def next_attempt(job: Job, end: dict[str, Any], now: Moment) -> dict[str, Any]:
     """Return the fields that queue a job again after an attempt that ended so: all of it is kept with the attempt."""
-    waits = f"; again in {job.retry_delay:g} s" if job.retry_delay else "; again at once"
     return {
         **end, **_OF_ONE_ATTEMPT,
         "status": QUEUED,
         "queued_at": to_iso(now.wall_s),
-        "reason": f"attempt {job.attempt} of {job.retries + 1}: {end['reason']}{waits}",
+        "reason": f"attempt {job.attempt}: {end['reason']}",
         **wait_of(job.retry_delay, now),
     }  # fmt: skip
 

@@ -18,6 +18,7 @@ from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 CALLBACKS_AT_ONCE = 32
+RETRY_S = 5.0
 PRUNE_AT_MOST_EVERY_S = 5.0
 PRUNE_AT_LEAST_EVERY_S = 3600.0  # days pass also while no job ends
 PRUNE_SHARE = 0.05  # of one core at most, niced, however long it takes to look at all jobs
@@ -37,6 +38,8 @@ class Errands:
         self._prune_began = 0.0
         self._has_ended_jobs = True
         self._last_ended = ""
+        self._retry_at = 0.0
+        self._fails = False
 
     def __len__(self) -> int:
         return len(self._wanted) + len(self._running)
@@ -59,7 +62,19 @@ class Errands:
             self._has_ended_jobs = True
 
     def start(self, now: float) -> None:
-        """Start what is to be run, as far as there is room. Raise OSError if there are no processes to be had."""
+        """Start what is to be run, as far as there is room; if there are no processes to be had, try again later."""
+        if now < self._retry_at:
+            return
+        try:
+            self._start(now)
+            self._fails = False
+        except OSError as error:
+            self._retry_at = now + RETRY_S
+            if not self._fails:
+                self._store.note_error(f"A callback or pruning could not be started, trying again: {error}")
+            self._fails = True
+
+    def _start(self, now: float) -> None:
         for job_id in list(
             itertools.islice(self._wanted, max(0, CALLBACKS_AT_ONCE + self._is_pruning() - len(self._running)))
         ):
@@ -73,7 +88,10 @@ class Errands:
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when to start something that only time holds up, None if there is no such thing."""
-        return max(0.0, self._next_prune_at() - now) if self._prunes and not self._is_pruning() else None
+        times = [self._next_prune_at()] if self._prunes and not self._is_pruning() else []
+        if self._fails:
+            times = [max(self._retry_at, at) for at in (*times, self._retry_at)]
+        return max(0.0, min(times) - now) if times else None
 
     def ended(self, pidfd: int) -> str | None:
         """Take note of a process's end. Return the job to look at again, an empty text if none, None if not ours."""

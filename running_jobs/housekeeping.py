@@ -44,7 +44,9 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
 
 def _may_be_open(store: JobStore, job_id: str) -> bool:
     try:
-        return not store.get(job_id).is_settled
+        job = store.get(job_id)
+        store.note_waiting(job)  # a power cut may have lost those lists, too
+        return not job.is_settled
     except NoSuchJob:
         return False
     except (UnreadableJob, OSError):  # who knows: the dispatcher says what is wrong with it

@@ -52,7 +52,7 @@ class JobPaths:
         return f"{self.data}/{job_id}.files"
 
     def awaited(self, job_id: str) -> str:
-        """Return the path of the empty file that says that some job was to wait for this one."""
+        """Return the path of the list of jobs that were to wait for this one."""
         return f"{self.data}/run/awaited/{job_id}"
 
     def marker(self, job_id: str) -> str:

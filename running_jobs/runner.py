@@ -16,8 +16,9 @@ from typing import Any
 
 from running_jobs import files
 from running_jobs.child import HeldChild
-from running_jobs.clocks import moment
+from running_jobs.clocks import moment, seconds_left
 from running_jobs.command_line import command_line, logs_of, marks_of
+from running_jobs.dependencies import still_to_come
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.family import Family
@@ -42,8 +43,9 @@ LASTING = {errno.ELOOP, errno.EINVAL}  # a link or a device in place of a log
 def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> None:
     """Run a queued job to its recorded end in this process, which must be fit for it: forked, single-threaded.
 
-    Return early, with nothing changed, if the job's record is no longer of this version: somebody claimed, changed or
-    ended it. Raise JobsError or OSError if it could not be claimed; the job is queued then.
+    `version` is that of its record when its turn came. Return early, with nothing changed, if it is not its turn any
+    more: somebody claimed it, ended it or put it off. Raise JobsError or OSError if it could not be claimed; the job is
+    queued then.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
     attempt = _Attempt(store, settings, job_id, version, HeldChild())
@@ -95,7 +97,7 @@ class _Attempt:
 
     def _start(self) -> bool:
         paths = self.store.paths
-        if not self._may_run():
+        if not self._is_unchanged() and self.store.get(self.job_id).status is not QUEUED:
             return False
         self._lock = files.open_private(paths.out(self.job_id), os.O_RDWR | os.O_CREAT)
         files.wait_for_lock(self._lock, paths.out(self.job_id), CLAIM_WAIT_S)
@@ -116,9 +118,17 @@ class _Attempt:
             self.ending.problem = self.child.release(command)
         return True
 
-    def _may_run(self) -> bool:
-        """Say whether the job still is as it was when its turn came: nobody ran it or put it off."""
+    def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self.version
+
+    def _may_run(self, job: Job) -> bool:
+        """Say whether it still is the job's turn: since it came, somebody may have run it, or put it off."""
+        if job.status is not QUEUED:
+            return False
+        if self._is_unchanged():
+            return True
+        is_due = not seconds_left(job.not_before, job.timer, moment(self.store.clock()))
+        return is_due and still_to_come(self.store, job) == ([], None)
 
     def _follow_earlier(self, job: Job) -> None:
         """Say in the logs that another attempt begins, and count what earlier ones left behind as ours."""
@@ -139,7 +149,7 @@ class _Attempt:
         }  # fmt: skip
 
         def decide(job: Job) -> dict[str, Any] | None:
-            if job.status is not QUEUED or not self._may_run():
+            if not self._may_run(job):
                 return None
             if job.timeout > 0:
                 self.timeout_at = time.monotonic() + job.timeout

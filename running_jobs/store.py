@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from running_jobs import files, reserve
+from running_jobs import data_directory, files
+from running_jobs.awaited import Awaited
 from running_jobs.errors import (
     AmbiguousId,
     DataGone,
@@ -22,25 +23,33 @@ from running_jobs.errors import (
     InvalidJob,
     JobsError,
     NoSuchJob,
-    NotAllowed,
     StorageFailed,
     UnreadableJob,
     WrongState,
 )
-from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id, to_iso
+from running_jobs.job import (
+    ACTIVE,
+    DONE,
+    ERROR,
+    IDLE,
+    QUEUED,
+    TRANSITIONS,
+    WAITING,
+    Job,
+    JobStatus,
+    is_job_id,
+    next_id,
+    to_iso,
+)
 from running_jobs.job_files import JobFiles
-from running_jobs.journal import append_error, deleted_detail, status_word
+from running_jobs.journal import append_error, deleted_detail, put_aside, status_word
 from running_jobs.paths import JobPaths
 from running_jobs.settings import Settings
 
 ROTATE_BYTES = 16 << 20
-MAX_BATCH_BYTES = 1 << 20
+MAX_LIST_BYTES = 16 << 20
 
-_REFUSALS_OF_THE_DISK = {
-    errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE,
-}  # fmt: skip
-
-_OURS = {"run", "logs", "workers", "config.toml", "secret", "paused", ".gitkeep", "lost+found"}
+_REFUSALS_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE}
 
 Decision = Callable[[Job], "dict[str, Any] | None"]
 
@@ -55,6 +64,7 @@ class JobStore:
         self.sync = sync
         self.clock = clock
         self._files = JobFiles(self.paths, sync, clock, rotate_bytes)
+        self._awaited = Awaited(self.paths, self._files)
 
     @classmethod
     def of(cls, settings: Settings) -> JobStore:
@@ -66,28 +76,13 @@ class JobStore:
 
         Raise StorageFailed, or NotAllowed for a directory that is open to others and was made for something else.
         """
-        self._refuse_to_close_what_is_not_ours()
         try:
-            os.makedirs(os.path.dirname(self.paths.data), exist_ok=True)
-            for folder in (self.paths.data, self.paths.run, self.paths.all_awaited, self.paths.logs):
-                files.make_private_directory(folder)
-            if files.make_private_directory(self.paths.open):
-                with contextlib.suppress(FileNotFoundError):  # the markers are gone: have them rebuilt
-                    os.unlink(self.paths.boot_id)
-            reserve.keep(self.paths)
+            if not data_directory.make(self.paths):  # run/ was deleted, or an older version knew of no such lists
+                for job_id in self.ids():
+                    with contextlib.suppress(NoSuchJob, UnreadableJob):
+                        self._awaited.note(self.get(job_id))
         except OSError as error:
             raise StorageFailed(f"The data directory {self.paths.data}", error) from error
-
-    def _refuse_to_close_what_is_not_ours(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            if not os.stat(self.paths.data).st_mode & 0o077:
-                return
-            names = os.listdir(self.paths.data)
-            if names and not any(name in _OURS or name.endswith(".json") for name in names):
-                raise NotAllowed(
-                    f"{self.paths.data} holds other things and is open to others; a data directory is made private. "
-                    "Name a new or an empty one."
-                )
 
     # --- reading
 
@@ -139,7 +134,7 @@ class JobStore:
     # --- changing
 
     def create(self, template: Job, detail: str = "") -> Job:
-        """Store a new job with a new id, durably, and return it as written. As create_all for one."""
+        """Store one job as create_all does."""
         return self.create_all([template], detail)[0]
 
     def create_all(self, templates: Sequence[Job], detail: str = "") -> list[Job]:
@@ -155,11 +150,14 @@ class JobStore:
                     jobs.append(self._named(template, lock))
                     if len(templates) > 1:
                         files.append_line(self.paths.batch, jobs[-1].id)
+                    self._awaited.register(jobs[-1])
                     self._files.write_new(jobs[-1], detail)
                 if self.sync:
                     files.sync_directory(self.paths.data)
                 if len(templates) > 1:
-                    os.unlink(self.paths.batch)  # from here on they are there
+                    os.unlink(self.paths.batch)  # from here on they are there,
+                    if self.sync:
+                        files.sync_directory(self.paths.run)  # also after a power cut
             except BaseException as error:
                 self._undo([job.id for job in jobs])
                 if isinstance(error, OSError):
@@ -199,6 +197,8 @@ class JobStore:
             for name, value in changes.items():
                 setattr(job, name, value)
             try:
+                if "after" in changes:
+                    self._awaited.register(job)
                 failed = (before is ACTIVE and after is QUEUED) or (before is not ERROR and after is ERROR)
                 self._files.write(job, status_word(before, job), detail or job.reason or "", failed, is_wish)
             except OSError as error:
@@ -217,9 +217,9 @@ class JobStore:
             if job.status is ACTIVE:
                 raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
             try:
-                if job.status is DONE and os.path.lexists(self.paths.awaited(job_id)):
-                    self._note_done(job_id)
                 self._files.remove_all_but_the_record(job_id)  # what makes room comes first
+                if job.status is DONE:
+                    self._awaited.tell_done(job_id)
                 self._files.tell(job, "deleted", deleted_detail(job, detail))
                 self._files.remove(job_id)
             except OSError as error:
@@ -240,16 +240,15 @@ class JobStore:
     def note_error(self, text: str) -> None:
         """Add a line to the log of errors."""
         append_error(self.paths.errors, self.clock(), text)
+        put_aside(self.paths.errors, self._files.rotate_bytes, self.clock())
 
     def mark_open(self, job_id: str) -> None:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
         self._files.mark_open(job_id)
 
-    def mark_awaited(self, job_id: str) -> None:
-        """Have a job's deletion look for those that wait for it."""
-        if not os.path.isdir(self.paths.all_awaited):  # run/ may be deleted when nothing runs
-            self.prepare()
-        os.close(files.open_private(self.paths.awaited(job_id), os.O_WRONLY | os.O_CREAT))
+    def note_waiting(self, job: Job) -> None:
+        """Have the deletion of each job that this one waits for note in it that it was done."""
+        self._awaited.note(job)
 
     # --- the steps
 
@@ -270,18 +269,18 @@ class JobStore:
             if lock >= 0:
                 os.close(lock)
 
-    def _note_done(self, job_id: str) -> None:
-        for other in self.open_ids():
-            with contextlib.suppress(NoSuchJob, UnreadableJob):
-                waiting = self._files.read(other)
-                if job_id in waiting.waits_for and not waiting.is_final:
-                    waiting.after_done.append(job_id)
-                    self._files.write_untold(waiting)
-
     def _undo_batch(self) -> None:
         """Remove the jobs of somebody who died with the lock before all were stored."""
-        listed = files.read_bounded(self.paths.batch, MAX_BATCH_BYTES).decode(errors="replace").split()
-        self._undo([job_id for job_id in listed if is_job_id(job_id)])
+        listed = files.read_bounded(self.paths.batch, MAX_LIST_BYTES).decode(errors="replace").split()
+        self._undo([job_id for job_id in listed if is_job_id(job_id) and self._may_be_undone(job_id)])
+
+    def _may_be_undone(self, job_id: str) -> bool:
+        """Say whether a job is as it was stored; one that ran was accepted, whatever a list of old says."""
+        try:
+            job = self._files.read(job_id)
+        except (NoSuchJob, UnreadableJob):
+            return True
+        return job.status in WAITING and not job.attempts
 
     def _undo(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

@@ -130,6 +130,8 @@ def _open_lock(paths: JobPaths) -> int:
             raise
         JobStore(paths.data).prepare()
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
+    except OSError as error:  # read-only, no descriptors
+        raise DispatcherFailed(error) from error
 
 
 def _end_holder(lock: int) -> None:

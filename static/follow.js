@@ -47,7 +47,7 @@ function follower(log) {
         decoder = new TextDecoder();
       }
     }
-    if (!answer?.ok) return false;
+    if (!answer?.ok) return answer?.status === 404 ? null : false; // deleted: there is nothing more to follow
     let bytes = new Uint8Array(await answer.arrayBuffer());
     if (append.beginsAfresh()) bytes = bytes.subarray(bytes.indexOf(10) + 1); // from a line's begin on
     const next = Number(answer.headers.get("X-Next-Offset"));

@@ -126,7 +126,7 @@ def test_a_job_that_was_tried_again_shows_its_attempts(page: Page, store: JobSto
     waits = page.launch("exit 1", retries="1", retry_delay="600")
     page.wait_text(".summary", "attempt 2 in ")
     page.wait_text("#jobs tbody tr", "attempt 2 in ")
-    assert "attempt 1 of 2: exit code 1; again in 600 s" in page.text(".reason")
+    assert "attempt 1: exit code 1" in page.text(".reason")
     assert store.get(waits).attempt == 1
     assert store.get(job_id).attempt == 2
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,21 +16,32 @@ import psutil
 import pytest
 
 from running_jobs.actions import Actions
+from running_jobs.dispatcher import Dispatcher
 from running_jobs.errors import InvalidJob, NotAllowed, WrongState
-from running_jobs.job import Job
+from running_jobs.job import Job, JobStatus
 from running_jobs.store import JobStore
 
-from .conftest import PROJECT, Listener, dispatcher_of, kill_and_wait, wait_for, wait_for_end, wait_for_status
+from .conftest import (
+    PROJECT,
+    Listener,
+    Server,
+    dispatcher_of,
+    kill_and_wait,
+    remove_tree,
+    wait_for,
+    wait_for_end,
+    wait_for_status,
+)
 
 
 @pytest.mark.parametrize("verb", ["stop", "kill"])
 def test_whoever_ends_a_job_during_the_grace_of_its_timeout_ends_it_for_good(
     actions: Actions, launch: Callable[..., Job], store: JobStore, verb: str
 ) -> None:
-    job = launch("trap '' TERM; echo ready; while :; do sleep 0.05; done", timeout=0.3, retries=3, retry_delay=0)
+    job = launch("trap '' TERM; echo ready; while :; do sleep 0.05; done", timeout=1.5, retries=3, retry_delay=0)
     wait_for(lambda: store.get(job.id).status == "active" and "ready" in Path(store.paths.out(job.id)).read_text())
-    started = time.monotonic()
-    wait_for(lambda: time.monotonic() - started > 0.5)
+    asked_at = time.monotonic() + 1.6
+    wait_for(lambda: time.monotonic() > asked_at)
     getattr(actions, verb)(job.id, by="alice")
     ended = wait_for_end(store, job.id)
     assert (ended.status, ended.attempt) == ("error", 1)
@@ -198,3 +211,113 @@ def test_the_context_of_a_job_that_is_changed_in_line_counts_from_there(configur
 def test_wait_is_no_success_if_the_job_is_none(app_py: Callable[..., object]) -> None:
     line = "trap 'exit 0' TERM; sleep 100 & wait"
     assert app_py("run", "--wait", "--timeout", "0.3", line).code == 1
+
+
+def test_a_done_job_is_known_as_done_after_run_was_deleted(
+    actions: Actions, launch: Callable[..., Job], store: JobStore, data: Path
+) -> None:
+    first = wait_for_end(store, launch("true").id)
+    held = actions.submit({"command": {"type": "exec", "cmd": "true"}, "after": [first.id]})
+    kill_and_wait(wait_for(lambda: dispatcher_of(data)))
+    remove_tree(data / "run")
+    actions.delete(first.id)
+    actions.start(held.id)
+    assert wait_for_end(store, held.id).status == "done"
+
+
+def test_what_was_accepted_to_wait_for_a_done_job_runs_even_if_that_is_being_deleted(
+    actions: Actions, launch: Callable[..., Job], store: JobStore
+) -> None:
+    accepted = []
+    for number in range(30):
+        first = wait_for_end(store, launch("true").id)
+        deleting = threading.Thread(target=actions.delete, args=(first.id,))
+        deleting.start()
+        end = time.perf_counter() + number * 0.00005
+        while time.perf_counter() < end:
+            pass
+        with contextlib.suppress(InvalidJob):
+            accepted.append(launch("true", after=[first.id]).id)
+        deleting.join()
+    for job_id in accepted:
+        assert wait_for_end(store, job_id).status == "done"
+
+
+def test_a_list_of_an_array_that_came_back_takes_no_job_that_ran(
+    actions: Actions, launch: Callable[..., Job], store: JobStore
+) -> None:
+    done = wait_for_end(store, launch("true").id)
+    active = launch("sleep 1000")
+    wait_for_status(store, active.id, "active")
+    Path(store.paths.batch).write_text(f"{done.id}\n{active.id}\n../x\n")
+    launch("true")
+    assert not Path(store.paths.batch).exists()
+    assert {done.id, active.id} <= set(store.ids())
+
+
+def test_a_deletion_on_a_full_disk_of_what_is_awaited_makes_room_first(
+    actions: Actions, launch: Callable[..., Job], store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = wait_for_end(store, launch("echo long").id)
+    actions.submit({"command": {"type": "exec", "cmd": "true"}, "after": [first.id]})
+    seen = []
+    monkeypatch.setattr(store._awaited, "tell_done", lambda _: seen.append(Path(store.paths.out(first.id)).exists()))
+    actions.delete(first.id)
+    assert seen == [False]
+
+
+def test_a_pruner_that_cannot_be_started_is_tried_again_now_and_then(
+    configure: Callable[..., Actions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions = configure("keep_jobs = 5\n")
+    actions.store.prepare()
+    errands = Dispatcher(actions.store, actions.settings, 0).errands
+    tried = []
+
+    def refuse(*_: object) -> None:
+        tried.append(1)
+        raise OSError("no processes")
+
+    monkeypatch.setattr(errands, "_spawn", refuse)
+    for now in (100.0, 100.1, 104.9, 105.0, 105.1):
+        errands.start(now)
+    assert len(tried) == 2
+    assert errands.seconds_to_next(105.1) == pytest.approx(4.9)
+    assert Path(actions.store.paths.errors).read_text().count("no processes") == 1
+
+
+def test_a_dispatcher_without_descriptors_goes_on_when_there_are_some(
+    actions: Actions, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.prepare()
+    dispatcher = Dispatcher(store, actions.settings, 0)
+    job = actions.store.create(Job(id="", status=JobStatus.QUEUED, command={"type": "exec", "cmd": "true"}))
+
+    def refuse() -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as without:
+        without.setattr(dispatcher.follower, "changed", refuse)
+        dispatcher.look_at_changed()
+        assert 0 < dispatcher.seconds_to_sleep(time.monotonic()) <= 1.0
+    dispatcher.look_at_changed()
+    assert job.id in dispatcher.queued
+
+
+def test_a_job_that_is_deleted_elsewhere_is_said_to_be_gone(server: Server, actions: Actions) -> None:
+    job = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    assert 'id="job-head"' in server.get(f"/?job={job.id}&part=live").text
+    actions.delete(job.id)
+    gone = server.get(f"/?job={job.id}&part=live").text
+    assert "does not exist" in gone and "data-final" in gone and 'class="verbs"' not in gone
+
+
+def test_a_record_changed_all_the_time_still_gets_its_turn(configure: Callable[..., Actions]) -> None:
+    actions = configure("slots = 1\nfsync = false\n")
+    first = actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True})
+    priority = 0
+    with contextlib.suppress(WrongState):
+        while True:
+            priority = (priority + 1) % 1000
+            actions.edit(first.id, {"priority": priority})
+    assert wait_for_end(actions.store, first.id).status == "done"

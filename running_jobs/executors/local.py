@@ -38,7 +38,7 @@ class LocalExecutor:
         self._settings = settings
 
     def launch(self, job_id: str, version: tuple[int, int]) -> LocalRunner:
-        """Start a runner for a queued job, which leaves it alone if its record is no longer of this version.
+        """Start a runner for a queued job whose record was of this version when its turn came.
 
         Raise OSError if there are no processes or descriptors to be had.
         """

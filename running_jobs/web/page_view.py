@@ -10,12 +10,13 @@ from flask import g
 from running_jobs import logs, wording
 from running_jobs.ending import signal_name
 from running_jobs.index import Summary
-from running_jobs.job import Job, from_iso
+from running_jobs.job import FINAL, Job, from_iso
 from running_jobs.records import duration_s
 from running_jobs.web.parts import Parts
 from running_jobs.web.waiting import Outlook
 
 SHOWN_LINES = 100
+SHOWN_CONTEXT = 60  # characters; Details have all of it
 DEFAULT_CONTEXT = "default"
 DEFAULT_PRIORITY = 500
 
@@ -24,7 +25,8 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
     """Return what one row shows."""
     now_s = outlook.now.wall_s
     waiting = outlook.of(row)
-    attempts = (row.attempt, max(row.retries + 1, row.attempt)) if row.retries or row.attempt > 1 else ()
+    attempts = (row.attempt, max(row.retries + 1, row.attempt)) if row.attempt and row.retries + row.attempt > 1 else ()
+    never_ran = row.reason if row.status in FINAL and not row.attempt else None
     return {
         "id": row.id,
         "status": row.status.value,
@@ -33,7 +35,7 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
         "what": row.what if row.title != row.what else None,
         "started_at": row.started_at,
         "started": _ago(row.started_at, now_s),
-        "waiting": waiting.in_short if waiting else "",
+        "waiting": waiting.in_short if waiting else never_ran or "",
         "not_before": row.not_before,
         "duration": wording.duration(_span(row, now_s)),
         "exit": exit_text(row.exit_code, row.signal),
@@ -48,7 +50,7 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
 
 
 def _marks(row: Summary) -> list[str]:
-    marks = [] if row.context == DEFAULT_CONTEXT else [f"context {row.context}"]
+    marks = [] if row.context == DEFAULT_CONTEXT else [f"context {row.context[:SHOWN_CONTEXT]}"]
     return marks if row.priority == DEFAULT_PRIORITY else [*marks, f"priority {row.priority}"]
 
 

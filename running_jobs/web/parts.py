@@ -22,6 +22,7 @@ class Parts:
         self.store = JobStore.of(settings)
         self.actions = Actions(settings, self.store)
         self.index = JobIndex(self.store)
+        self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
 
     def secret(self) -> bytes:
         """Return the data directory's key for tokens, made when it is first needed."""
@@ -30,6 +31,12 @@ class Parts:
             found = files.read_bounded(path, 1000)
             if len(found) >= 32:
                 return found
+        try:
+            return self._make_secret(path)
+        except OSError:
+            return self._own_secret
+
+    def _make_secret(self, path: str) -> bytes:
         with files.locked(self.store.paths.lock):
             with contextlib.suppress(FileNotFoundError):
                 found = files.read_bounded(path, 1000)

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from waitress.server import create_server
 
-from running_jobs.errors import InvalidSettings, JobsError
+from running_jobs.errors import DispatcherFailed, InvalidSettings, JobsError
 from running_jobs.settings import NOT_IN_EFFECT_YET, Settings
 from running_jobs.web.application import build_app
 from running_jobs.web.auth import users_of
@@ -57,7 +57,10 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
         message = f"expected an address that is free here, found {settings.host}:{settings.port} ({why})"
         raise InvalidSettings("serve", "host and port", message) from None
     _say_how_it_stands(settings)
-    parts.actions.replace_dispatcher()
+    try:
+        parts.actions.replace_dispatcher()
+    except DispatcherFailed as error:  # a disk that is read-only: what is there can still be looked at
+        log.error("%s", error)
     threading.Thread(target=_keep_dispatcher, args=(parts,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

@@ -1,0 +1,40 @@
+"""Making a data directory with its folders, private from the start; not of what was made for something else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from running_jobs import files, reserve
+from running_jobs.errors import NotAllowed
+from running_jobs.paths import JobPaths
+
+_OURS = {"run", "logs", "workers", "config.toml", "secret", "paused", ".gitkeep", "lost+found"}
+
+
+def make(paths: JobPaths) -> bool:
+    """Make what is missing, narrow what is there. Return whether the lists of who waits for whom were there.
+
+    Raise OSError, or NotAllowed for a directory that is open to others and was made for something else.
+    """
+    _refuse_to_close_what_is_not_ours(paths)
+    os.makedirs(os.path.dirname(paths.data), exist_ok=True)
+    for folder in (paths.data, paths.run, paths.logs):
+        files.make_private_directory(folder)
+    if files.make_private_directory(paths.open):
+        with contextlib.suppress(FileNotFoundError):  # the markers are gone: have them rebuilt
+            os.unlink(paths.boot_id)
+    reserve.keep(paths)
+    return not files.make_private_directory(paths.all_awaited)
+
+
+def _refuse_to_close_what_is_not_ours(paths: JobPaths) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if not os.stat(paths.data).st_mode & 0o077:
+            return
+        names = os.listdir(paths.data)
+        if names and not any(name in _OURS or name.endswith(".json") for name in names):
+            raise NotAllowed(
+                f"{paths.data} holds other things and is open to others; a data directory is made private. "
+                "Name a new or an empty one."
+            )
