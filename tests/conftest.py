@@ -104,7 +104,7 @@ def dispatcher_of(data: Path | str) -> psutil.Process | None:
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
         signed = json.loads(Path(data, "run", "dispatcher.lock").read_text())
         process = psutil.Process(signed["pid"])
-        if process.status() != "zombie" and process.cmdline()[-1] == str(data):
+        if process.status() != "zombie" and process.cmdline()[-1:] == [str(data)]:
             return process
     return None
 

@@ -118,11 +118,11 @@ def test_killing_the_dispatcher_loses_nothing(actions: Actions, configure, data:
         assert Path(actions.store.paths.out(job.id)).read_text() == f"{number}\n"
 
 
-def test_a_replaced_dispatcher_has_the_new_settings_and_no_job_notices(configure, data: Path) -> None:
+def test_a_replaced_dispatcher_has_the_new_settings_and_no_job_notices(configure, data: Path, tmp_path: Path) -> None:
     actions = configure("slots = 1\n")
-    running, waiting = (
-        actions.submit({"command": {"type": "exec", "cmd": "sleep 0.7; echo through"}, "start": True}) for _ in range(2)
-    )
+    go = tmp_path / "go"
+    line = f"while [ ! -e {go} ]; do sleep 0.02; done; echo through"
+    running, waiting = (actions.submit({"command": {"type": "exec", "cmd": line}, "start": True}) for _ in range(2))
     wait_for_status(actions.store, running.id, "active")
     old = dispatcher_of(data)
     actions = configure("slots = 2\n")
@@ -131,6 +131,7 @@ def test_a_replaced_dispatcher_has_the_new_settings_and_no_job_notices(configure
     assert actions.store.get(running.id).status == "active"
     assert is_gone(old)
     assert dispatcher_of(data).pid != old.pid
+    go.touch()
     for job in (running, waiting):
         assert wait_for_end(actions.store, job.id).exit_code == 0
 
