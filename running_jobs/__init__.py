@@ -16,4 +16,15 @@ Imports go downward: `web`, `cli` -> `actions` -> `store` -> `job`, `files`;
 The engine (all but `web` and `cli`) needs the standard library alone, from Python 3.9 on.
 """
 
+from __future__ import annotations
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import what other programs use when they ask for it: our own small processes start without it."""
+    if name == "run_background_job":
+        from running_jobs.background import run_background_job
+
+        return run_background_job
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

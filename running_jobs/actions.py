@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from running_jobs import checks, logs, spec
+from running_jobs import checks, class_process, logs, spec
+from running_jobs.approval import refuse_unless_approved
 from running_jobs.clocks import moment, wait_of
 from running_jobs.dependencies import refuse_circle, refuse_unknown
 from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
@@ -27,17 +29,21 @@ CALLBACKS = ("callback_done", "callback_failed")
 class Actions:
     """What can be done with the jobs of one data directory."""
 
-    def __init__(self, settings: Settings, store: JobStore | None = None) -> None:
+    def __init__(
+        self, settings: Settings, store: JobStore | None = None, look_up: Callable[[str, str], None] | None = None
+    ) -> None:
+        """`look_up` sees whether an approved class and its method exist; by default a process of its own does."""
         self.settings = settings
         self.store = store or JobStore.of(settings)
+        self._look_up = look_up or partial(class_process.look_up, settings)
 
     # --- jobs
 
     def submit(self, options: Mapping[str, Any], by: str | None = None, cwd: str | None = None) -> Job:
         """Store a new job, and queue it if `start` is true among its options.
 
-        `cwd` is where it runs if the options do not say; HOME if neither does. Raise InvalidJob or NotAllowed with
-        nothing stored.
+        `cwd` is where it runs if the options do not say; HOME if neither does. Raise InvalidJob or NotAllowed, or
+        NotApproved, NoSuchClass or NoSuchMethod of a class's method, with nothing stored.
         """
         return self._store_new([self._template(options, by, cwd)], by)[0]
 
@@ -220,6 +226,9 @@ class Actions:
         return wait_of(seconds, moment(self.store.clock())) if seconds else {}
 
     def _store_new(self, templates: Sequence[Job], by: str | None) -> list[Job]:
+        commands = [job.command for job in templates if job.command["type"] == "method"]
+        for name, method in dict.fromkeys((command["class"], command["method"]) for command in commands):
+            self._look_up(name, method)
         self.store.prepare()
         jobs = self.store.create_all(templates, _by("submitted", by))
         if any(job.status is QUEUED for job in jobs):
@@ -250,6 +259,11 @@ class Actions:
         logs.append_entry(path_of(job_id), entry)
 
     def _refuse_what_is_not_approved(self, options: Mapping[str, Any]) -> None:
+        command = options.get("command")
+        if isinstance(command, dict) and command.get("type") == "method":
+            name, method = command.get("class"), command.get("method")
+            if isinstance(name, str) and isinstance(method, str):  # else it is no command, as spec says
+                refuse_unless_approved(name, method, self.settings.allowed_classes)
         if not self.settings.allowed_commands:
             return
         for name in ("command", *CALLBACKS):

@@ -5,13 +5,17 @@ Each takes the field's name, for the error, and the value; returns it as a job h
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 from running_jobs.errors import InvalidJob
 
 MAX_TEXT = 100_000
 MAX_SECONDS = 1e9
+MAX_JSON_BYTES = 1_000_000
+MAX_JSON_DEPTH = 100  # far below where any reader or writer of JSON ends in a RecursionError
 
 
 def text(field: str, value: object) -> str:
@@ -68,6 +72,43 @@ def environment(field: str, value: object) -> dict[str, str]:
             raise InvalidJob(field, f"{name!r} is no name of a variable")
         text(f"{field} {name}", content)
     return dict(value)
+
+
+def json_value(field: str, value: Any) -> Any:
+    """Return a JSON value as it is, looked through without recursion. Raise InvalidJob."""
+    too_large = InvalidJob(field, f"expected at most {MAX_JSON_BYTES} bytes of JSON")
+    waiting = [(value, 1)]
+    seen = 0
+    while waiting:
+        item, depth = waiting.pop()
+        seen += 1
+        if depth > MAX_JSON_DEPTH:
+            raise InvalidJob(field, f"is nested more than {MAX_JSON_DEPTH} levels deep")
+        if isinstance(item, dict):
+            for name in item:
+                if not isinstance(name, str):
+                    raise InvalidJob(field, f"expected texts as names, found {kind(name)}")
+            waiting.extend((content, depth + 1) for content in item.values())
+        elif isinstance(item, list):
+            waiting.extend((content, depth + 1) for content in item)
+        elif item is not None and not isinstance(item, (str, bool, int, float)):
+            raise InvalidJob(field, f"expected a JSON value, found {kind(item)}")
+        if seen + len(waiting) > MAX_JSON_BYTES:
+            raise too_large
+    try:
+        size = len(encode_json(value))
+    except UnicodeEncodeError:
+        raise InvalidJob(field, "is not valid UTF-8") from None
+    except ValueError as error:
+        raise InvalidJob(field, f"is no JSON: {error}") from None
+    if size > MAX_JSON_BYTES:
+        raise too_large
+    return value
+
+
+def encode_json(value: Any) -> bytes:
+    """Return a value as it is sent. Raise ValueError if JSON cannot hold it."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def kind(value: object) -> str:

@@ -6,9 +6,7 @@ Flask is imported unless the page is served.
 
 from __future__ import annotations
 
-import getpass
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +16,8 @@ import click
 
 from running_jobs import cli_output as output
 from running_jobs import retention
-from running_jobs.actions import CALLBACKS, Actions
+from running_jobs.actions import Actions
+from running_jobs.cli_submit import actions_of, as_json, job_run, me, run
 from running_jobs.errors import InvalidSettings, JobsError
 from running_jobs.housekeeping import has_work
 from running_jobs.job import JobStatus
@@ -51,38 +50,14 @@ def main(context: click.Context, data: str | None) -> None:
         context.invoke(serve)
 
 
-def _actions(context: click.Context) -> Actions:
-    actions = Actions(load_settings(context.obj))
-    actions.store.prepare()
-    return actions
-
-
 def _reader(context: click.Context) -> Actions:
     """Return actions for a look: jobs that nobody watches are watched again first, so that none is shown as alive."""
-    actions = _actions(context)
+    actions = actions_of(context)
     if has_work(actions.store):
         actions.ensure_dispatcher()
     return actions
 
 
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name
-        return f"uid {os.getuid()}"
-
-
-def _here(path: str = "") -> str:
-    """Return the current directory, or an empty text if the path needs none."""
-    if os.path.isabs(os.path.expanduser(path)):
-        return ""
-    try:
-        return os.getcwd()
-    except OSError:
-        raise click.ClickException("The current directory is gone; go to another or give --cwd.") from None
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 
 
@@ -100,67 +75,11 @@ def serve(context: click.Context, host: str | None, port: int | None, no_auth: b
     serve_forever(load_settings(context.obj), host, port, no_auth)
 
 
-def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = dict(value.split("=", 1) for value in values if "=" in value)
-    if len([value for value in values if "=" not in value]):
-        raise click.BadParameter("expected NAME=VALUE")
-    return pairs
-
-
-@main.command(context_settings={"allow_interspersed_args": False})
-@click.option("--name", help="What to call it.")
-@click.option("--context", "context_name", help="The group it belongs to.")
-@click.option("--priority", type=int, help="Higher first; default 500.")
-@click.option("--delay", type=float, metavar="SECONDS", help="Start it after so many seconds.")
-@click.option("--at", metavar="TIME", help="Start it then: 2026-11-21T20:30, local time unless a zone is given.")
-@click.option("--retries", type=int, help="How often to try again after a failed attempt.")
-@click.option("--retry-delay", type=float, metavar="SECONDS", help="How long to wait before that.")
-@click.option("--after", multiple=True, metavar="ID", help="Start it once this job is done; may be repeated.")
-@click.option("--timeout", type=float, help="End it after so many seconds.")
-@click.option("--cwd", help="Where to run it; default: here.")
-@click.option("--env", multiple=True, callback=_pairs, metavar="K=V", help="A variable for it; may be repeated.")
-@click.option("--nice", type=click.IntRange(-20, 19), help="Its niceness.")
-@click.option("--callback-done", metavar="URL-or-JSON", help="What to call after its end, whatever the end.")
-@click.option("--callback-failed", metavar="URL-or-JSON", help="What to call after an error.")
-@click.option("--hold", is_flag=True, help="Only create it; start it later with `start`.")
-@click.option(
-    "--wait", is_flag=True, help="Stay, copy its output through, exit with its exit code (128+n after a signal)."
-)
-@_json
-@click.argument("command", nargs=-1, required=True, metavar="[--] CMD...")
-@click.pass_context
-def run(
-    context: click.Context, /, command: tuple[str, ...], hold: bool, wait: bool, as_json: bool, **options: Any
-) -> None:
-    """Queue a command and print its id. One argument is a shell line; several are quoted and joined."""
-    if hold and wait:
-        raise click.UsageError("--hold never starts it: --wait would wait for ever.")
-    actions = _actions(context)
-    given = {name: value for name, value in options.items() if value not in (None, {}, ())}
-    if "context_name" in given:
-        given["context"] = given.pop("context_name")
-    if "cwd" in given:
-        given["cwd"] = os.path.normpath(os.path.join(_here(given["cwd"]), os.path.expanduser(given["cwd"])))
-    for name in CALLBACKS:
-        if name in given:
-            given[name] = read_option(name, given[name])
-    if "after" in given:
-        given["after"] = [actions.store.resolve(text) for text in given["after"]]
-    line = command[0] if len(command) == 1 else shlex.join(command)
-    given.update(command={"type": "exec", "cmd": line}, start=not hold)
-    job = actions.submit(given, by=_me(), cwd=None if "cwd" in given else _here())
-    if not wait:
-        output.print_records([job], as_json, lambda job: job.id)
-        return
-    click.echo(f"Job {job.id}", err=True)
-    sys.exit(output.follow_to_end(actions, job.id))
-
-
 @main.command("list")
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only these.")
 @click.option("--context", "context_name", help="Only those of this context.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
-@_json
+@as_json
 @click.pass_context
 def list_jobs(context: click.Context, status: str | None, context_name: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
@@ -169,7 +88,7 @@ def list_jobs(context: click.Context, status: str | None, context_name: str | No
 
 @main.command()
 @click.argument("job_id", metavar="ID")
-@_json
+@as_json
 @click.pass_context
 def show(context: click.Context, job_id: str, as_json: bool) -> None:
     """Show all that is known of a job."""
@@ -189,6 +108,10 @@ def log(context: click.Context, job_id: str, err: bool, follow: bool, lines: int
     output.print_log(actions.store, actions.store.resolve(job_id), err, follow, lines)
 
 
+main.add_command(run)
+main.add_command(job_run)
+
+
 def _each(name: str, help_text: str, act: Callable[[Actions, str], str]) -> None:
     """Make a command that does one thing to each of the jobs named, and says for each what refused."""
 
@@ -196,7 +119,7 @@ def _each(name: str, help_text: str, act: Callable[[Actions, str], str]) -> None
     @_ids
     @click.pass_context
     def command(context: click.Context, ids: tuple[str, ...]) -> None:
-        actions = _actions(context)
+        actions = actions_of(context)
         refused = False
         for text in ids:
             try:
@@ -208,7 +131,7 @@ def _each(name: str, help_text: str, act: Callable[[Actions, str], str]) -> None
 
 
 def _delete(actions: Actions, job_id: str) -> str:
-    actions.delete(job_id, _me())
+    actions.delete(job_id, me())
     return f"{job_id} deleted"
 
 
@@ -217,20 +140,21 @@ def _said(job: Any) -> str:
     return f"{job.id} {job.status}{asked}"
 
 
-_each("start", "Queue jobs that were held.", lambda actions, job_id: _said(actions.start(job_id, _me())))
-_each("stop", "Ask jobs to end: SIGTERM, after the grace SIGKILL.", lambda a, job_id: _said(a.stop(job_id, _me())))
-_each("kill", "End jobs at once: SIGKILL.", lambda actions, job_id: _said(actions.kill(job_id, _me())))
+_each("start", "Queue jobs that were held.", lambda actions, job_id: _said(actions.start(job_id, me())))
+_each("stop", "Ask jobs to end: SIGTERM, after the grace SIGKILL.", lambda a, job_id: _said(a.stop(job_id, me())))
+_each("job:cancel", "The same as stop.", lambda actions, job_id: _said(actions.stop(job_id, me())))
+_each("kill", "End jobs at once: SIGKILL.", lambda actions, job_id: _said(actions.kill(job_id, me())))
 _each("delete", "Delete jobs with their logs and results.", _delete)
 
 
 @main.command("set")
 @click.argument("job_id", metavar="ID")
 @click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
-@_json
+@as_json
 @click.pass_context
 def set_options(context: click.Context, job_id: str, pairs: tuple[str, ...], as_json: bool) -> None:
     """Change options of a job that is not active yet, as priority=900 at=2026-11-21T20:30 after=ID,ID."""
-    actions = _actions(context)
+    actions = actions_of(context)
     given: dict[str, Any] = {}
     for pair in pairs:
         name, equals, typed = pair.partition("=")
@@ -239,7 +163,7 @@ def set_options(context: click.Context, job_id: str, pairs: tuple[str, ...], as_
         given[name] = read_option(name, typed)
     if "after" in given:
         given["after"] = [actions.store.resolve(text) for text in given["after"]]
-    job = actions.edit(actions.store.resolve(job_id), given, _me())
+    job = actions.edit(actions.store.resolve(job_id), given, me())
     output.print_records([job], as_json, lambda job: f"{job.id} {job.status}, changed: {', '.join(given)}")
 
 
@@ -247,16 +171,16 @@ def set_options(context: click.Context, job_id: str, pairs: tuple[str, ...], as_
 @click.option("--keep-days", type=click.FloatRange(0), help="Remove those that ended longer ago; 0 keeps none.")
 @click.option("--keep-jobs", type=click.IntRange(0), help="Remove all but the newest so many; 0 keeps none.")
 @click.option("--dry-run", is_flag=True, help="Only print which.")
-@_json
+@as_json
 @click.pass_context
 def prune(context: click.Context, keep_days: float | None, keep_jobs: int | None, dry_run: bool, as_json: bool) -> None:
     """Remove ended jobs with their logs and results; without options, as the settings say."""
-    actions = _actions(context)
+    actions = actions_of(context)
     if keep_days is None and keep_jobs is None:
         keep_days, keep_jobs = actions.settings.keep_days or None, actions.settings.keep_jobs or None
     if keep_days is None and keep_jobs is None:
         click.echo("Nothing is to go: neither keep_days nor keep_jobs is given or set.", err=True)
-    found = retention.expired if dry_run else partial(retention.prune, by=_me())
+    found = retention.expired if dry_run else partial(retention.prune, by=me())
     ids = found(actions.store, keep_days, keep_jobs)
     if as_json:
         output.print_json(ids)
@@ -268,17 +192,17 @@ def prune(context: click.Context, keep_days: float | None, keep_jobs: int | None
 
 @main.command()
 @click.argument("job_id", metavar="ID")
-@_json
+@as_json
 @click.pass_context
 def again(context: click.Context, job_id: str, as_json: bool) -> None:
     """Queue a copy of a job and print its id."""
-    actions = _actions(context)
-    job = actions.again(actions.store.resolve(job_id), _me())
+    actions = actions_of(context)
+    job = actions.again(actions.store.resolve(job_id), me())
     output.print_records([job], as_json, lambda job: job.id)
 
 
 @main.command()
-@_json
+@as_json
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """Show counts, slots, the dispatcher and the disk."""
@@ -289,7 +213,7 @@ def status(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def pause(context: click.Context) -> None:
     """Start nothing new; running jobs go on."""
-    _actions(context).pause(True)
+    actions_of(context).pause(True)
     click.echo("Paused: nothing new starts. `resume` goes on.")
 
 
@@ -297,7 +221,7 @@ def pause(context: click.Context) -> None:
 @click.pass_context
 def resume(context: click.Context) -> None:
     """Start queued jobs again."""
-    _actions(context).pause(False)
+    actions_of(context).pause(False)
     click.echo("Queued jobs start again.")
 
 

@@ -60,4 +60,15 @@ def _http(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes
     return [*PYTHON, f"{PACKAGE}/{COMMANDS}", "http", "-"], json.dumps(command).encode()
 
 
-_KINDS: dict[str, Callable[[dict[str, Any], Settings], tuple[list[str], bytes]]] = {"exec": _exec, "http": _http}
+def _method(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes]:
+    # it reads the settings' file anew; what came from the environment of whoever started us stands in no file
+    keys = ("python", "python_path", "allowed_classes")
+    overrides = {key: getattr(settings, key) for key in keys if key in settings.overridden}
+    return [*PYTHON, f"{PACKAGE}/{COMMANDS}", "method", "-"], json.dumps({**command, "overrides": overrides}).encode()
+
+
+_KINDS: dict[str, Callable[[dict[str, Any], Settings], tuple[list[str], bytes]]] = {
+    "exec": _exec,
+    "http": _http,
+    "method": _method,
+}

@@ -76,6 +76,31 @@ class NotAllowed(JobsError):
     """The settings forbid it for everyone."""
 
 
+class NotApproved(JobsError):
+    """The settings do not name this class or method among the allowed_classes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Unauthorized class {_on_one_line(name)}.")
+        self.name = name
+
+
+class NoSuchClass(JobsError):
+    """No class has this name, for the process that is to run it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Class {_on_one_line(name)} does not exist.")
+        self.name = name
+
+
+class NoSuchMethod(JobsError):
+    """The class has no method of this name that may be called."""
+
+    def __init__(self, name: str, method: str) -> None:
+        super().__init__(f"Method {_on_one_line(method)} does not exist in {_on_one_line(name)}.")
+        self.name = name
+        self.method = method
+
+
 class LockTimeout(JobsError):
     """A lock was not to be had in time; nothing was changed."""
 
@@ -110,3 +135,7 @@ class DispatcherFailed(JobsError):
 
 def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:40] + "…"
+
+
+def _on_one_line(name: str) -> str:
+    return (name if name.isprintable() else ascii(name)[1:-1])[:200]

@@ -6,19 +6,16 @@ Raises InvalidJob that names the exact field.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from running_jobs.checks import kind, seconds, text
+from running_jobs.checks import json_value, kind, seconds, text
 from running_jobs.errors import InvalidJob
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PARAMS_IN_QUERY = ("GET", "HEAD")  # for all others they are the body, form-encoded
 DEFAULT_TIMEOUT_S = 10
-MAX_JSON_BYTES = 1_000_000
-MAX_JSON_DEPTH = 100  # far below where any reader or writer of JSON ends in a RecursionError
 PORTS = {"http": 80, "https": 443}
 
 _OURS = ("host", "content-length", "transfer-encoding", "connection")  # how a message is framed is for the sender
@@ -118,11 +115,6 @@ def label(request: dict[str, Any]) -> str:
     return f"{request.get('method', 'GET')} {request['url']}"
 
 
-def encode_json(value: Any) -> bytes:
-    """Return a value as it is sent. Raise ValueError if JSON cannot hold it."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
 def text_of(value: str | float | bool | None) -> str:
     """Return a parameter's value as it is sent."""
     if value is None:
@@ -170,7 +162,7 @@ def _params(field: str, value: object) -> dict[str, Any]:
             elif item is not None and not isinstance(item, (bool, int, float)):
                 expected = "a text, a number, true, false, null or a list of these"
                 raise InvalidJob(f"{field} {name[:40]}", f"expected {expected}, found {kind(item)}")
-    return dict(_json(field, value))
+    return dict(json_value(field, value))
 
 
 def _headers(field: str, value: object) -> dict[str, str]:
@@ -185,7 +177,7 @@ def _headers(field: str, value: object) -> dict[str, str]:
             raise InvalidJob(f"{field} {name[:40]}", "holds characters outside of Latin-1") from None
         if _CONTROL.search(held.decode("latin-1").replace("\t", "")):
             raise InvalidJob(f"{field} {name[:40]}", "must not hold line ends or other control characters")
-    return dict(_json(field, value))
+    return dict(json_value(field, value))
 
 
 def _names(field: str, value: object) -> dict[str, Any]:
@@ -193,38 +185,6 @@ def _names(field: str, value: object) -> dict[str, Any]:
         raise InvalidJob(field, f"expected an object of names with values, found {kind(value)}")
     for name in value:
         text(f"{field} name", name)
-    return value
-
-
-def _json(field: str, value: Any) -> Any:
-    """Return a JSON value as it is, looked through without recursion. Raise InvalidJob."""
-    too_large = InvalidJob(field, f"expected at most {MAX_JSON_BYTES} bytes of JSON")
-    waiting = [(value, 1)]
-    seen = 0
-    while waiting:
-        item, depth = waiting.pop()
-        seen += 1
-        if depth > MAX_JSON_DEPTH:
-            raise InvalidJob(field, f"is nested more than {MAX_JSON_DEPTH} levels deep")
-        if isinstance(item, dict):
-            for name in item:
-                if not isinstance(name, str):
-                    raise InvalidJob(field, f"expected texts as names, found {kind(name)}")
-            waiting.extend((content, depth + 1) for content in item.values())
-        elif isinstance(item, list):
-            waiting.extend((content, depth + 1) for content in item)
-        elif item is not None and not isinstance(item, (str, bool, int, float)):
-            raise InvalidJob(field, f"expected a JSON value, found {kind(item)}")
-        if seen + len(waiting) > MAX_JSON_BYTES:
-            raise too_large
-    try:
-        size = len(encode_json(value))
-    except UnicodeEncodeError:
-        raise InvalidJob(field, "is not valid UTF-8") from None
-    except ValueError as error:
-        raise InvalidJob(field, f"is no JSON: {error}") from None
-    if size > MAX_JSON_BYTES:
-        raise too_large
     return value
 
 
@@ -239,7 +199,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "url": _url,
     "method": _method,
     "params": _params,
-    "json": _json,
+    "json": json_value,
     "headers": _headers,
     "body": text,
     "timeout": _timeout,

@@ -197,7 +197,9 @@ class Job:
 
     @property
     def what(self) -> str:
-        """What runs, as people know it: the command line, or a request's method and address."""
+        """What runs, as people know it: the command line, `Class::method`, or a request's method and address."""
+        if "class" in self.command:
+            return f"{self.command['class']}::{self.command.get('method')}"
         if "url" in self.command:
             return f"{self.command.get('method', 'GET')} {str(self.command['url']).partition('?')[0]}"  # no secrets
         return str(self.command.get("cmd") or self.command.get("name") or self.command.get("type"))

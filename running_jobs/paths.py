@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class JobPaths:
     """Where each file of a data directory is."""
@@ -58,3 +60,16 @@ class JobPaths:
     def marker(self, job_id: str) -> str:
         """Return the path of the empty file that stands for a job that is not settled."""
         return f"{self.data}/run/open/{job_id}"
+
+
+def data_of(environ: Mapping[str, str]) -> str | None:
+    """Return the data directory of the job whose command has this environment; None if it is no job's."""
+    job_id = environ.get("JOB_ID", "")
+    data, _, name = environ.get("JOB_FILES", "").rpartition("/")
+    return data if job_id and data and name == f"{job_id}.files" else None
+
+
+def response_path(environ: Mapping[str, str]) -> str | None:
+    """Return where the job whose command has this environment keeps its response; None if it is no job's."""
+    data = data_of(environ)
+    return JobPaths(data).response(environ["JOB_ID"]) if data else None

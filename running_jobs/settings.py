@@ -53,6 +53,7 @@ class Settings:
     executor: str = "local"
     contexts: dict[str, Any] = field(default_factory=dict)
     slurm: dict[str, Any] = field(default_factory=dict)
+    overridden: list[str] = field(default_factory=list)  # the keys that the environment set, not the file
 
     @property
     def context_slots(self) -> dict[str, int]:
@@ -66,7 +67,7 @@ class Settings:
 
 _OF_THE_GUARD = {"user", "password", "users", "trusted_proxies", "trusted_hosts", "url_prefix", "host", "port"}
 
-NOT_IN_EFFECT_YET = ("python", "python_path", "allowed_classes", "executor", "slurm")
+NOT_IN_EFFECT_YET = ("executor", "slurm")
 
 
 class _Problem(Exception):
@@ -113,6 +114,16 @@ def _program(value: Any) -> str:
     if not os.path.isabs(_text(value)) or not os.access(value, os.X_OK):
         raise _Problem("the absolute path of a program that can be run")
     return str(value)
+
+
+def _interpreter(value: Any) -> str:
+    return _program(value) if _text(value) else ""
+
+
+def _folders(value: Any) -> list[str]:
+    if not all(os.path.isabs(path) for path in _texts(value)):
+        raise _Problem("absolute paths")
+    return _texts(value)
 
 
 def _yes_or_no(value: Any) -> bool:
@@ -184,11 +195,11 @@ def looks_hashed(password: str) -> bool:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
-    "nice": _whole(-20, 19), "pass_env": _texts, "python": _text, "python_path": _texts, "allowed_classes": _texts,
-    "allowed_commands": _tables, "max_retries": _whole(0, 1000), "retry_delay": _seconds, "timeout": _seconds,
-    "user": _filled, "password": _filled, "users": _users, "trusted_proxies": _whole(0, 10), "trusted_hosts": _texts,
-    "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0), "max_log_bytes": _whole(0),
-    "min_free_bytes": _whole(0), "rotate_bytes": _whole(0), "fsync": _yes_or_no,
+    "nice": _whole(-20, 19), "pass_env": _texts, "python": _interpreter, "python_path": _folders,
+    "allowed_classes": _texts, "allowed_commands": _tables, "max_retries": _whole(0, 1000), "retry_delay": _seconds,
+    "timeout": _seconds, "user": _filled, "password": _filled, "users": _users, "trusted_proxies": _whole(0, 10),
+    "trusted_hosts": _texts, "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0),
+    "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0), "fsync": _yes_or_no,
     "executor": _executor, "contexts": _contexts, "slurm": _table,
 }  # fmt: skip
 _TABLES = ("allowed_commands", "users", "contexts", "slurm")
@@ -203,26 +214,39 @@ def load_settings(data: str | None = None, environ: Mapping[str, str] = os.envir
     directory = os.path.realpath(data or environ.get("JOBS_DATA") or os.path.join(PROJECT, "jobs_data"))
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise InvalidSettings("JOBS_DATA or --data", "data", f"{directory} is not a directory")
-    values: dict[str, Any] = {}
     config = os.path.join(directory, "config.toml")
-    for key, value in _read_config(config).items():
-        values[key] = _checked(config, key, key, value)
+    values = _values_in(config)
+    overridden = []
     for variable, text in environ.items():
         if variable.startswith("JOBS_") and variable != "JOBS_DATA":
             key = variable[len("JOBS_") :].lower()
             if key in _TABLES:
                 raise InvalidSettings("environment", variable, f"is a table; write it as [{key}] in {config}")
             values[key] = _checked("environment", variable, key, text)
+            overridden.append(key)
     if ("user" in values) != ("password" in values):
         missing = "password" if "user" in values else "user"
         raise InvalidSettings(config, missing, "expected, since user and password only make sense together")
-    return Settings(data=directory, **values)
+    return Settings(data=directory, overridden=overridden, **values)
+
+
+def settings_now(data: str, overrides: Mapping[str, Any]) -> Settings:
+    """Read the file of a data directory anew, for a process without the environment that some keys came from.
+
+    `overrides` are those, as settings that were read before hold them. Raise InvalidSettings.
+    """
+    values = {**_values_in(os.path.join(data, "config.toml")), **overrides}
+    return Settings(data=data, overridden=list(overrides), **values)
 
 
 def engine_settings(values: Mapping[str, Any]) -> Settings:
     """Rebuild what Settings.for_engine gave; keys that another version knew are passed over."""
     known = {item.name for item in dataclasses.fields(Settings)}
     return Settings(**{key: value for key, value in values.items() if key in known})
+
+
+def _values_in(config: str) -> dict[str, Any]:
+    return {key: _checked(config, key, key, value) for key, value in _read_config(config).items()}
 
 
 def _checked(where: str, shown: str, key: str, value: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from running_jobs import http_spec
-from running_jobs.checks import directory, environment, kind, seconds, text, whole_number
+from running_jobs import approval, http_spec
+from running_jobs.checks import directory, environment, json_value, kind, seconds, text, whole_number
 from running_jobs.clocks import read_time
 from running_jobs.errors import InvalidJob
 from running_jobs.job import IDLE, QUEUED, Job, is_job_id
@@ -16,6 +16,8 @@ MAX_PRIORITY = 1_000_000
 MAX_RETRIES = 1000  # each attempt is kept in the job's record
 MAX_AFTER = 1000
 MAX_CALLBACK_S = 3600  # callbacks share what may run of them at once
+
+_TYPES = '"exec", "http" or "method"'
 
 # what "again" takes over; not its time or what it waited for: whoever runs it again wants it to run
 AGAIN = (
@@ -29,12 +31,14 @@ def command(field: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidJob(field, f'expected {{"type": "exec", "cmd": ...}}, found {kind(value)}')
     if "type" not in value:
-        raise InvalidJob(f"{field}.type", 'is missing; expected "exec" or "http"')
+        raise InvalidJob(f"{field}.type", f"is missing; expected {_TYPES}")
     if value["type"] == "exec":
         return _exec(field, value, ())
     if value["type"] == "http":
         return http_spec.check(field, value)
-    raise InvalidJob(f"{field}.type", f'expected "exec" or "http", found {value["type"]!r}')
+    if value["type"] == "method":
+        return _method_call(field, value)
+    raise InvalidJob(f"{field}.type", f"expected {_TYPES}, found {value['type']!r}")
 
 
 def callback(field: str, value: object) -> dict[str, Any]:
@@ -61,6 +65,21 @@ def _exec(field: str, value: dict[str, Any], more: tuple[str, ...]) -> dict[str,
     if "timeout" in value and not 0 < seconds(f"{field}.timeout", value["timeout"]) <= MAX_CALLBACK_S:
         raise InvalidJob(f"{field}.timeout", f"expected more than 0 and at most {MAX_CALLBACK_S} seconds")
     return dict(value)
+
+
+def _method_call(field: str, value: dict[str, Any]) -> dict[str, Any]:
+    for key in value:
+        if key not in ("type", "class", "method", "params"):
+            raise InvalidJob(f"{field}.{key}"[:80], "is not known; a method command has type, class, method, params")
+    for key in ("class", "method"):
+        if key not in value:
+            raise InvalidJob(f"{field}.{key}", f"is missing; expected the name of a {key}")
+        text(f"{field}.{key}", value[key])
+    if not approval.is_class_name(value["class"]):
+        raise InvalidJob(f"{field}.class", "expected a dotted name, as module.Class, without leading underscores")
+    if not approval.is_method_name(value["method"]):
+        raise InvalidJob(f"{field}.method", "expected the name of a method, without a leading underscore")
+    return {**value, "params": json_value(f"{field}.params", value.get("params", []))}
 
 
 def context(field: str, value: object) -> str:

@@ -12,6 +12,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
 sys.path.insert(0, os.path.dirname(os.path.dirname(here)))
 
-if len(sys.argv) < 2:
-    sys.exit("usage: python -I -S running_jobs/commands/__main__.py NAME ... (users start jobs with app.py)")
-sys.exit(importlib.import_module(f"running_jobs.commands.{sys.argv[1]}").main(sys.argv[2:]))
+if __name__ == "__main__":  # and not in a child of multiprocessing's, which reads this file again
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -I -S running_jobs/commands/__main__.py NAME ... (users start jobs with app.py)")
+    sys.exit(importlib.import_module(f"running_jobs.commands.{sys.argv[1]}").main(sys.argv[2:]))

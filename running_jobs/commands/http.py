@@ -17,10 +17,11 @@ import time
 from typing import Any, NamedTuple
 
 from running_jobs import files, http_spec
+from running_jobs.checks import encode_json
 from running_jobs.commands import connection
 from running_jobs.commands.connection import PIECE, Deadline, RequestFailed, Stream
 from running_jobs.errors import InvalidJob
-from running_jobs.paths import JobPaths
+from running_jobs.paths import response_path
 from running_jobs.wording import duration, harmless, printable
 
 USAGE = "usage: python -m running_jobs.commands.http REQUEST   (a JSON object, a URL, or - for JSON on stdin)"
@@ -127,7 +128,7 @@ def _first_message(request: dict[str, Any]) -> Message:
             url = url.partition("#")[0]
             url += ("&" if "?" in url else "?") + encoded
     if "json" in request:
-        body, content_type = http_spec.encode_json(request["json"]), "application/json"
+        body, content_type = encode_json(request["json"]), "application/json"
     elif "body" in request:
         body, content_type = request["body"].encode(), "text/plain; charset=utf-8"
     given = {name.lower() for name in headers}
@@ -207,7 +208,7 @@ def main(arguments: list[str]) -> int:
     deadline = Deadline(request.get("timeout", http_spec.DEFAULT_TIMEOUT_S))
     _end_at_the_latest(deadline.seconds + 1, f"{what}: {deadline.passed()}")
     try:
-        path = _response_path()
+        path = response_path(os.environ)
         out = 1 if path is None else files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     except OSError as error:
         _say(2, f"{what}: {error.filename} could not be written: {error.strerror}")
@@ -243,13 +244,6 @@ def _read_request(argument: str) -> dict[str, Any]:
     if not isinstance(request, dict) or request.setdefault("type", "http") != "http":
         raise ValueError('request: expected {"type": "http", "url": ...}')
     return request
-
-
-def _response_path() -> str | None:
-    """Return where the job whose command we are keeps its response; None by hand."""
-    job_id = os.environ.get("JOB_ID", "")
-    data, name = os.path.split(os.environ.get("JOB_FILES", ""))
-    return JobPaths(data).response(job_id) if job_id and data and name == f"{job_id}.files" else None
 
 
 def _end_at_the_latest(seconds: float, last_words: str) -> None:

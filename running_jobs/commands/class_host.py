@@ -1,0 +1,101 @@
+"""Hosts a user's class: imports it, and says whether a method exists or runs it. Started by `class_process` alone.
+
+The class is instantiated without arguments. A result that is not None is printed as JSON and, in a job, kept as its
+response. Nothing but the standard library is needed of the interpreter that runs this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+from running_jobs import files
+from running_jobs.classes import find_class, look_for_method
+from running_jobs.errors import NoSuchClass, NoSuchMethod
+from running_jobs.paths import response_path
+from running_jobs.settings import PROJECT
+
+EXIT_FAILED = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Do the task that the descriptor named by the argument holds; return the exit code."""
+    with os.fdopen(int(arguments[0]), "rb") as handed_over:
+        task = json.loads(handed_over.read())
+    sys.path[:] = [*task["python_path"], *(path for path in sys.path if path != PROJECT), PROJECT]
+    sys.argv[:] = [f"{task['class']}::{task['method']}"]
+    if task.get("looks_up"):
+        return _look_up(task["class"], task["method"])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return _run(task["class"], task["method"], task["params"])
+
+
+def _look_up(name: str, method: str) -> int:
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what a module prints when it is imported is no answer
+    try:
+        look_for_method(find_class(name), name, method)
+        verdict = "found"
+    except NoSuchClass:
+        verdict = "class"
+    except NoSuchMethod:
+        verdict = "method"
+    except BaseException as error:  # sys.exit at the top of a module, too
+        verdict = f"{type(error).__name__}: {error}"[:500]
+    files.write_all(answer, json.dumps({"verdict": verdict}).encode())
+    os._exit(0)  # whatever threads the import began
+
+
+def _run(name: str, method: str, params: Any) -> int:
+    positional, named = _arguments(params)
+    try:
+        cls = find_class(name)
+        look_for_method(cls, name, method)
+        result = getattr(cls(), method)(*positional, **named)
+    except (NoSuchClass, NoSuchMethod) as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    except Exception:
+        traceback.print_exc()
+        return EXIT_FAILED
+    if result is None:
+        return 0
+    try:
+        _hand_back(_as_json(result))
+    except OSError as error:
+        sys.stderr.write(f"The result could not be stored: {error.strerror}\n")
+        return EXIT_FAILED
+    return 0
+
+
+def _arguments(params: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return what a method is called with: a list by position, an object by name, anything else but null as one."""
+    if isinstance(params, dict):
+        return [], params
+    if isinstance(params, list):
+        return params, {}
+    return ([] if params is None else [params]), {}
+
+
+def _as_json(result: Any) -> bytes:
+    try:
+        text = json.dumps(result, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # names that are no texts, circles
+        text = json.dumps(str(result), ensure_ascii=False)
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _hand_back(content: bytes) -> None:
+    sys.stdout.flush()
+    files.write_all(1, content)
+    path = response_path(os.environ)
+    if path is not None:
+        response = files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            files.write_all(response, content)
+        finally:
+            os.close(response)
