@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 
 from running_jobs import cli
 from running_jobs.settings import _CHECKS, NOT_IN_EFFECT_YET, Settings, load_settings
+from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
 
-from .conftest import PROJECT, Client, Server, dispatcher_of, free_port, kill_and_wait, wait_for
+from .conftest import PROJECT, Client, Server, dispatcher_of, free_port, kill_and_wait, wait_for, wait_for_end
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -81,7 +83,23 @@ def test_the_first_command_serves_a_job_in_a_fresh_clone_with_an_empty_home(tmp_
     assert status.stdout == ""
 
 
-def test_every_other_command_runs_as_it_stands(server: Server, data: Path) -> None:
+def set_up_classes(data: Path) -> Path:
+    """Lay the README's approved class where its settings say, and return that folder."""
+    settings = re.search(r"```toml\n(python_path.*?)```", README, re.DOTALL)
+    module = re.search(r"```python\n# /srv/jobs/app_jobs.py\n(.*?)```", README, re.DOTALL)
+    assert settings
+    assert module
+    folder = data.parent / "srv jobs"
+    folder.mkdir()
+    (folder / "app_jobs.py").write_text(module[1])
+    with (data / "config.toml").open("a") as config:
+        config.write(settings[1].replace("/srv/jobs", str(folder)))
+    return folder
+
+
+def test_every_other_command_runs_as_it_stands(start_server: Callable[..., Server], data: Path) -> None:
+    set_up_classes(data)
+    server = start_server()
     assert len(COMMANDS) > 10
     for line in COMMANDS:
         assert line.startswith((".venv/bin/python app.py ", "curl ")), line
@@ -92,6 +110,22 @@ def test_every_other_command_runs_as_it_stands(server: Server, data: Path) -> No
         assert done.stdout, line
         if line.startswith("curl"):
             assert '"success": true' in done.stdout or '{"status": 200' in done.stdout
+
+
+def test_the_program_that_queues_a_method_runs_as_it_stands(data: Path, store: JobStore) -> None:
+    program = re.search(r"```python\n(from running_jobs import .*?)```", README, re.DOTALL)
+    assert program
+    environ = {**os.environ, "PYTHONPATH": f"{PROJECT}:{set_up_classes(data)}"}
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program[1]], capture_output=True, text=True, cwd=data.parent, env=environ, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.monotonic() - begin < 5
+    by_name, by_class = (store.get(job_id) for job_id in done.stdout.split())
+    assert (by_name.delay, by_name.retries, by_name.what) == (10, 3, "app_jobs.Report::make")
+    assert wait_for_end(store, by_class.id).status == "done"
+    assert Path(store.paths.response(by_class.id)).read_text() == '{"month": "2026-11", "copies": 2}\n'
 
 
 def test_every_setting_is_in_the_readme_and_has_a_place_in_the_code() -> None:
