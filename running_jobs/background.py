@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 from running_jobs.actions import Actions
 from running_jobs.classes import find_class, look_for_method
 from running_jobs.errors import InvalidJob, JobsError, NoSuchClass
+from running_jobs.paths import data_of
 from running_jobs.settings import load_settings
 
 with contextlib.suppress(ImportError):
@@ -41,12 +43,12 @@ def run_background_job(
     """Queue a method of a class, given itself or by its dotted name, and return the job's id at once.
 
     `params` is a sequence, a mapping (named arguments) or one scalar; None is none. `retries` are further attempts
-    after the first, None takes the settings' max_retries. `data_dir` is the data directory, by default JOBS_DATA or
-    jobs_data beside app.py. The job runs in its home directory unless `cwd` is given; for the other options see the
-    README. Raise NotApproved (before anything is imported), NoSuchClass, NoSuchMethod or InvalidJob, with nothing
-    written.
+    after the first, None takes the settings' max_retries. `data_dir` is the data directory, by default JOBS_DATA, in
+    a job its own, or else jobs_data beside app.py. The job runs in its home directory unless `cwd` is given; for the
+    other options see the README. Raise NotApproved (before anything is imported), NoSuchClass, NoSuchMethod or
+    InvalidJob, with nothing written.
     """
-    settings = load_settings(data_dir)
+    settings = load_settings(data_dir or os.environ.get("JOBS_DATA") or data_of(os.environ))
     given = {
         "command": {"type": "method", "class": _name_of(cls), "method": method, "params": _plain(params)},
         "retries": retries, "delay": delay, "priority": priority, "context": context, "timeout": timeout,

@@ -6,7 +6,6 @@ handed over in an anonymous file of its own, so that the method's standard input
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -55,11 +54,12 @@ def look_up(settings: Settings, name: str, method: str) -> None:
     try:
         answer, _ = process.communicate(timeout=LOOK_UP_S)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # it is not waited for yet: the pid is its own
+        process.wait()
         raise InvalidJob("command.class", f"importing it took more than {LOOK_UP_S:g} s") from None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        if process.stdout:
+            process.stdout.close()
     _judge(name, method, answer, process.returncode)
 
 

@@ -11,16 +11,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
-from running_jobs import approval
+from running_jobs import approval, class_process
 from running_jobs.actions import Actions
 from running_jobs.errors import InvalidJob, InvalidSettings, JobsError, NoSuchClass, NoSuchMethod, NotApproved
 from running_jobs.job import Job, from_iso
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 
-from .conftest import PROJECT, Server, dispatcher_of, wait_for, wait_for_end
+from .conftest import PROJECT, Server, dispatcher_of, end_everything, wait_for, wait_for_end
 
 SOURCE = """
 import functools
@@ -487,6 +488,42 @@ def test_python_path_comes_first_and_hides_nothing_of_ours(
         assert Path(store.paths.response(job.id)).read_text() == f'"{code}/{name}.py"\n'
 
 
+def test_a_method_may_have_processes_of_its_own_and_queue_other_methods(
+    submit: Callable[..., Job], store: JobStore, code: Path, data: Path
+) -> None:
+    (code / "many.py").write_text(
+        "import multiprocessing\nimport os\n\n\ndef double(number):\n    return 2 * number\n\n\n"
+        "class Many:\n    def spawned(self):\n"
+        "        with multiprocessing.get_context('spawn').Pool(2) as pool:\n"
+        "            return pool.map(double, [1, 2, 3])\n\n"
+        "    def queues(self):\n        from running_jobs import run_background_job\n"
+        "        return run_background_job(Many, 'spawned')\n\n"
+        "    def refused(self):\n        from running_jobs import run_background_job\n"
+        "        run_background_job(Many, 'nothing')\n"
+    )
+    settle(data, code, ["many.Many"])
+    job = wait_for_end(store, submit("queues", name="many.Many").id)
+    assert job.status == "done", err_of(store, job)
+    other = wait_for_end(store, json.loads(Path(store.paths.response(job.id)).read_text()))
+    assert Path(store.paths.response(other.id)).read_text() == "[2, 4, 6]\n", err_of(store, other)
+    failed = wait_for_end(store, submit("refused", name="many.Many").id)
+    assert err_of(store, failed).startswith("Traceback")
+
+
+def test_a_look_up_that_takes_too_long_is_ended(
+    submit: Callable[..., Job], store: JobStore, code: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code / "hangs.py").write_text(
+        f"import os, time\nopen({str(data.parent / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(1000)\n"
+    )
+    settle(data, code, ["hangs.Report"])
+    monkeypatch.setattr(class_process, "LOOK_UP_S", 1.0)
+    with pytest.raises(InvalidJob, match="more than 1 s"):
+        submit("make", name="hangs.Report")
+    assert not psutil.pid_exists(int((data.parent / "pid").read_text()))
+    assert store.ids() == []
+
+
 # --- from Python
 
 
@@ -536,10 +573,7 @@ def test_every_option_reaches_the_job(script, store: JobStore, data: Path, tmp_p
     assert (second.retries, second.priority, second.context, second.timeout, second.name) == (2, 900, "c", 5, "n")
     assert (second.env, second.after, second.nice, second.cwd) == ({"A": "b"}, [first.id], 3, "/")
     assert (second.retry_delay, second.callback_failed) == (0.5, {"type": "exec", "cmd": "false"})
-    actions = Actions(load_settings(str(elsewhere)))
-    for job in (first, second):
-        actions.kill(job.id)
-    wait_for(lambda: dispatcher_of(elsewhere) is None)
+    end_everything(elsewhere)
     assert store.ids() == []
 
 

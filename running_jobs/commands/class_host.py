@@ -53,12 +53,13 @@ def _look_up(name: str, method: str) -> int:
 def _run(name: str, method: str, params: Any) -> int:
     positional, named = _arguments(params)
     try:
-        cls = find_class(name)
-        look_for_method(cls, name, method)
+        try:
+            cls = find_class(name)
+            look_for_method(cls, name, method)
+        except (NoSuchClass, NoSuchMethod) as error:
+            sys.stderr.write(f"{error}\n")
+            return EXIT_FAILED
         result = getattr(cls(), method)(*positional, **named)
-    except (NoSuchClass, NoSuchMethod) as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_FAILED
     except Exception:
         traceback.print_exc()
         return EXIT_FAILED
