@@ -59,10 +59,11 @@ def _read_request(arguments: list[str]) -> dict[str, Any]:
 
 
 def _settings(request: dict[str, Any]) -> Settings:
+    """Return the settings as they are now: as a job those of its data directory, whatever its environment says."""
     data = data_of(os.environ)
-    if data is None or os.environ.get("JOBS_DATA"):
-        return load_settings()
-    return settings_now(data, request.get("overrides", {}))
+    if data is not None and ("overrides" in request or not os.environ.get("JOBS_DATA")):
+        return settings_now(data, request.get("overrides", {}))
+    return load_settings()
 
 
 def _refuse(message: str, code: int) -> int:
