@@ -61,7 +61,9 @@ class Actions:
         """Queue a new job with the specification of an old one. Raise NoSuchJob, InvalidJob or NotAllowed."""
         old = self.store.get(job_id)
         template = Job(id="", status=QUEUED, owner=by, **{name: getattr(old, name) for name in spec.AGAIN})
-        self._refuse_what_is_not_approved({name: getattr(old, name) for name in ("command", *CALLBACKS)})
+        self._refuse_what_is_not_approved(_what_runs(old))
+        if self.settings.allowed_commands:
+            template.cwd = checks.directory("cwd", "~")
         _existing(template.cwd or "/")
         return self._store_new([template], by)[0]
 
@@ -73,6 +75,7 @@ class Actions:
                 raise WrongState(job.id, job.status, "only idle jobs can be started. Use 'again' to run a copy.")
             if job.status is not IDLE:
                 return None
+            self._refuse_what_is_not_approved(_what_runs(job))  # the settings may have changed since
             return {"status": QUEUED, "queued_at": self._now(), **self._delayed(job.delay)}
 
         job = self.store.update(job_id, decide, _by("started", by)) or self.store.get(job_id)
@@ -276,6 +279,10 @@ class Actions:
 
     def _now(self) -> str:
         return to_iso(self.store.clock())
+
+
+def _what_runs(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in ("command", *CALLBACKS, "env")}
 
 
 def _before_what(job: Job) -> str:

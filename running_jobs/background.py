@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ from running_jobs.classes import find_class, look_for_method
 from running_jobs.errors import InvalidJob, JobsError, NoSuchClass
 from running_jobs.paths import data_of
 from running_jobs.settings import load_settings
+
+_search_path = threading.RLock()  # one at a time changes where this program's modules are looked for
 
 with contextlib.suppress(ImportError):
     import tomllib  # noqa: F401 - the settings need it: with the import here, it costs no call of a job anything
@@ -52,9 +55,9 @@ def run_background_job(
     given = {
         "command": {"type": "method", "class": _name_of(cls), "method": method, "params": _plain(params)},
         "retries": retries, "delay": delay, "priority": priority, "context": context, "timeout": timeout,
-        "name": name, "at": at, "retry_delay": retry_delay, "cwd": cwd, "env": dict(env or {}), "after": list(after),
-        "nice": nice, "callback_done": callback_done and dict(callback_done),
-        "callback_failed": callback_failed and dict(callback_failed), "start": True,
+        "name": name, "at": at, "retry_delay": retry_delay, "cwd": cwd, "nice": nice, "start": True,
+        "env": {} if env is None else _plain(env), "after": _plain(after),
+        "callback_done": _plain(callback_done), "callback_failed": _plain(callback_failed),
     }  # fmt: skip
     actions = Actions(settings, look_up=partial(_look_up, cls, settings.python_path))
     return actions.submit(given).id
@@ -91,7 +94,7 @@ def _look_up(cls: type | str, python_path: list[str], name: str, method: str) ->
             found = find_class(name)
     except JobsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidJob("cls", f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     if isinstance(cls, type) and found is not cls:
         raise NoSuchClass(name)
@@ -100,9 +103,11 @@ def _look_up(cls: type | str, python_path: list[str], name: str, method: str) ->
 
 @contextlib.contextmanager
 def _searching_first(folders: list[str]) -> Iterator[None]:
-    before = list(sys.path)
-    sys.path[:0] = folders
-    try:
-        yield
-    finally:
-        sys.path[:] = before
+    with _search_path:
+        added = [folder for folder in folders if folder not in sys.path]
+        sys.path[:0] = added
+        try:
+            yield
+        finally:
+            for folder in added:
+                sys.path.remove(folder)

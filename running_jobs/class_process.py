@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from typing import Any
 
 from running_jobs import files
@@ -35,32 +37,42 @@ def look_up(settings: Settings, name: str, method: str) -> None:
     """
     import subprocess  # here, since the engine does without it
 
-    argv, descriptor = prepare(settings, {"class": name, "method": method, "looks_up": True})
+    answer = os.memfd_create("verdict")
+    argv, descriptor = prepare(settings, {"class": name, "method": method, "looks_up": True, "answer": answer})
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program, under the settings' python
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(descriptor,),
+            pass_fds=(descriptor, answer),
             cwd="/",
             env=clean_environment(os.environ, settings.pass_env),
             start_new_session=True,
         )
+        exit_code = _wait_and_end(process.pid, process.wait)
+        if exit_code is None:
+            raise InvalidJob("command.class", f"importing it took more than {LOOK_UP_S:g} s")
+        _judge(name, method, os.pread(answer, 10_000, 0), exit_code)
     except OSError as error:
         raise InvalidJob("command.class", f"{argv[0]} could not be started: {error.strerror}") from None
     finally:
         os.close(descriptor)
+        os.close(answer)
+
+
+def _wait_and_end(pid: int, reap: Callable[[], int]) -> int | None:
+    """Wait for a process and end all of its group, whatever an import left running. Return None if it took too long."""
+    deadline = time.monotonic() + LOOK_UP_S
     try:
-        answer, _ = process.communicate(timeout=LOOK_UP_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # it is not waited for yet: the pid is its own
-        process.wait()
-        raise InvalidJob("command.class", f"importing it took more than {LOOK_UP_S:g} s") from None
+        while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.005)
     finally:
-        if process.stdout:
-            process.stdout.close()
-    _judge(name, method, answer, process.returncode)
+        os.killpg(pid, signal.SIGKILL)  # it is not waited for yet: the number is its own
+        exit_code = reap()
+    return exit_code
 
 
 def _judge(name: str, method: str, answer: bytes, exit_code: int) -> None:

@@ -5,6 +5,7 @@ Whether they are approved is for the caller to see before.
 
 from __future__ import annotations
 
+import functools
 import importlib
 
 from running_jobs.errors import NoSuchClass, NoSuchMethod
@@ -42,6 +43,8 @@ def _is_method(attribute: object) -> bool:
     """Say whether what stands in a class is called as a method: a plain, class or static one, decorated or not."""
     if isinstance(attribute, (staticmethod, classmethod)):
         return callable(attribute.__func__) and not isinstance(attribute.__func__, type)
+    if isinstance(attribute, (functools.partialmethod, functools.singledispatchmethod)):
+        return True
     return callable(attribute) and hasattr(type(attribute), "__get__") and not isinstance(attribute, type)
 
 

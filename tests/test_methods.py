@@ -16,7 +16,15 @@ import pytest
 
 from running_jobs import approval, class_process
 from running_jobs.actions import Actions
-from running_jobs.errors import InvalidJob, InvalidSettings, JobsError, NoSuchClass, NoSuchMethod, NotApproved
+from running_jobs.errors import (
+    InvalidJob,
+    InvalidSettings,
+    JobsError,
+    NoSuchClass,
+    NoSuchMethod,
+    NotAllowed,
+    NotApproved,
+)
 from running_jobs.job import Job, from_iso
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
@@ -621,3 +629,91 @@ def test_job_run_waits_and_job_cancel_stops(code: Path, app_py, store: JobStore)
     assert app_py("job:cancel", job_id).code == 1
     assert app_py("job:run", CLASS, "make", "a", "--params", "5").code == 2
     assert app_py("job:run", CLASS).code == 2
+
+
+ODD = """
+import functools
+
+class Odd:
+    def deep(self):
+        found = []
+        for _ in range(100_000):
+            found = [found]
+        return found
+
+    def silent(self):
+        import sys
+        sys.stdout.close()
+        return "silent"
+
+    def no_number(self):
+        return float("nan")
+
+    def call(self, what):
+        return what
+
+    partial = functools.partialmethod(call, "partly")
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [("deep", '"<list>"'), ("silent", '"silent"'), ("no_number", '"nan"'), ("partial", '"partly"')],
+)
+def test_whatever_a_method_returns_it_succeeded(
+    code: Path, data: Path, submit: Callable[..., Job], store: JobStore, method: str, result: str
+) -> None:
+    (code / "odd.py").write_text(ODD)
+    settle(data, code, ["odd.Odd"])
+    job = wait_for_end(store, submit(method, name="odd.Odd").id)
+    assert (job.status, Path(store.paths.response(job.id)).read_text()) == ("done", f"{result}\n")
+
+
+def test_a_module_that_exits_when_it_is_imported_is_no_success(
+    code: Path, data: Path, submit: Callable[..., Job], store: JobStore, script
+) -> None:
+    settle(data, code, ["leaves.Report"])
+    (code / "leaves.py").write_text("class Report:\n    def make(self):\n        pass\n")
+    job = submit("make", name="leaves.Report", delay=1000)
+    (code / "leaves.py").write_text("raise SystemExit(0)\n")
+    Actions(load_settings(str(data))).edit(job.id, {"delay": 0})
+    ended = wait_for_end(store, job.id)
+    assert (ended.status, ended.exit_code) == ("error", 1)
+    done = script("from running_jobs import run_background_job\nrun_background_job('leaves.Report', 'make')\n")
+    assert done.code == 1 and "InvalidJob" in done.err and "SystemExit" in done.err
+
+
+def test_a_look_up_ends_what_an_import_left_running(
+    code: Path, data: Path, submit: Callable[..., Job], tmp_path: Path
+) -> None:
+    pid = tmp_path / "left"
+    (code / "forks.py").write_text(
+        f"import os, time\nif os.fork() == 0:\n    open({str(pid)!r}, 'w').write(str(os.getpid()))\n    time.sleep(100)\n"
+        f"while not os.path.exists({str(pid)!r}): time.sleep(0.01)\n"
+        "class Report:\n    def make(self):\n        pass\n"
+    )
+    settle(data, code, ["forks.Report"])
+    submit("make", name="forks.Report", start=False)
+    left = int(pid.read_text())
+    wait_for(lambda: not psutil.pid_exists(left) or psutil.Process(left).status() == "zombie")
+
+
+@pytest.mark.parametrize("option", ["env=5", "after=5", "callback_done='x'", "env=''"])
+def test_wrong_options_are_invalid_in_python_too(script, store: JobStore, option: str) -> None:
+    done = script(
+        f"from running_jobs import run_background_job\nrun_background_job('app_jobs.Report', 'make', {option})\n"
+    )
+    assert done.code == 1 and "InvalidJob" in done.err
+    assert store.ids() == []
+
+
+def test_again_and_start_look_at_the_settings_of_now(configure: Callable[..., Actions]) -> None:
+    plain = configure("slots = 1\n")
+    held = plain.submit({"command": {"type": "exec", "cmd": "true"}})
+    with_env = plain.submit({"command": {"type": "http", "url": "http://127.0.0.1:9/"}, "env": {"PYTHONPATH": "/evil"}})
+    actions = configure('[allowed_commands.greet]\ncommand = ["echo", "hello"]\n')
+    for job in (held, with_env):
+        for verb in (actions.again, actions.start):
+            with pytest.raises(NotAllowed):
+                verb(job.id)
+        assert actions.store.get(job.id).status == "idle"

@@ -6,6 +6,7 @@ response. Nothing but the standard library is needed of the interpreter that run
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -29,14 +30,12 @@ def main(arguments: list[str]) -> int:
     sys.path[:] = [*task["python_path"], *(path for path in sys.path if path != PROJECT), PROJECT]
     sys.argv[:] = [f"{task['class']}::{task['method']}"]
     if task.get("looks_up"):
-        return _look_up(task["class"], task["method"])
+        return _look_up(task["class"], task["method"], task["answer"])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _run(task["class"], task["method"], task["params"])
 
 
-def _look_up(name: str, method: str) -> int:
-    answer = os.dup(1)
-    os.dup2(2, 1)  # what a module prints when it is imported is no answer
+def _look_up(name: str, method: str, answer: int) -> int:
     try:
         look_for_method(find_class(name), name, method)
         verdict = "found"
@@ -58,6 +57,9 @@ def _run(name: str, method: str, params: Any) -> int:
             look_for_method(cls, name, method)
         except (NoSuchClass, NoSuchMethod) as error:
             sys.stderr.write(f"{error}\n")
+            return EXIT_FAILED
+        except SystemExit:  # of the module: the method did not run, whatever it exits with
+            traceback.print_exc()
             return EXIT_FAILED
         result = getattr(cls(), method)(*positional, **named)
     except Exception:
@@ -84,14 +86,22 @@ def _arguments(params: Any) -> tuple[list[Any], dict[str, Any]]:
 
 def _as_json(result: Any) -> bytes:
     try:
-        text = json.dumps(result, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):  # names that are no texts, circles
-        text = json.dumps(str(result), ensure_ascii=False)
+        text = json.dumps(result, ensure_ascii=False, default=str, allow_nan=False)
+    except Exception:  # names that are no texts, circles, no numbers: the method succeeded all the same
+        text = json.dumps(_text_of(result), ensure_ascii=False)
     return text.encode(errors="backslashreplace") + b"\n"
 
 
+def _text_of(result: Any) -> str:
+    try:
+        return str(result)
+    except Exception:
+        return f"<{type(result).__name__}>"
+
+
 def _hand_back(content: bytes) -> None:
-    sys.stdout.flush()
+    with contextlib.suppress(ValueError, AttributeError):  # the method closed it
+        sys.stdout.flush()
     files.write_all(1, content)
     path = response_path(os.environ)
     if path is not None:
