@@ -98,7 +98,9 @@ class JobFiles:
         elif os.path.isdir(results):
             import shutil  # rarely needed, and dear under the dispatcher's clock
 
-            shutil.rmtree(results)
+            while os.path.isdir(results):
+                with contextlib.suppress(FileNotFoundError):  # the runner removes an empty one, maybe just now
+                    shutil.rmtree(results)
         for path in (
             self.paths.out(job_id),
             self.paths.err(job_id),

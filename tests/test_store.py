@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -257,3 +258,18 @@ def test_markers_are_rebuilt_from_the_jobs_after_a_boot_or_when_they_are_gone(st
     store.prepare()
     open_jobs(store, "the next boot")
     assert store.open_ids() == [open_job.id]
+
+
+def test_a_results_folder_that_its_runner_removes_meanwhile_is_no_hindrance(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"}))
+    os.mkdir(store.paths.results(job.id))
+
+    def too_late(path: str) -> None:
+        os.rmdir(path)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(shutil, "rmtree", too_late)
+    store.delete(job.id)
+    assert store.ids() == []
