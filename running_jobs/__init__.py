@@ -27,4 +27,8 @@ def __getattr__(name: str) -> object:
         from running_jobs.background import run_background_job
 
         return run_background_job
+    if name == "Worker":
+        from running_jobs.worker import Worker
+
+        return Worker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

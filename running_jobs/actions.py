@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from running_jobs import checks, class_process, logs, spec
-from running_jobs.approval import refuse_unless_approved
-from running_jobs.clocks import moment, wait_of
-from running_jobs.dependencies import refuse_circle, refuse_unknown
-from running_jobs.errors import DispatcherFailed, InvalidJob, NotAllowed, StorageFailed, WrongState
+from running_jobs import checks, logs, spec
+from running_jobs.admission import Admission, existing, what_runs
+from running_jobs.dependencies import refuse_circle
+from running_jobs.errors import DispatcherFailed, InvalidJob, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
 from running_jobs.settings import Settings
@@ -35,7 +33,7 @@ class Actions:
         """`look_up` sees whether an approved class and its method exist; by default a process of its own does."""
         self.settings = settings
         self.store = store or JobStore.of(settings)
-        self._look_up = look_up or partial(class_process.look_up, settings)
+        self._admission = Admission(settings, self.store, look_up)
 
     # --- jobs
 
@@ -45,14 +43,14 @@ class Actions:
         `cwd` is where it runs if the options do not say; HOME if neither does. Raise InvalidJob or NotAllowed, or
         NotApproved, NoSuchClass or NoSuchMethod of a class's method, with nothing stored.
         """
-        return self._store_new([self._template(options, by, cwd)], by)[0]
+        return self._store_new([self._admission.template(options, by, cwd)], by)[0]
 
     def submit_all(self, payloads: Sequence[Mapping[str, Any]], by: str | None = None) -> list[Job]:
         """Store new jobs, all or none. Raise as submit does, naming which of them it is that cannot be."""
         templates = []
         for number, options in enumerate(payloads):
             try:
-                templates.append(self._template(options, by, None))
+                templates.append(self._admission.template(options, by, None))
             except InvalidJob as error:
                 raise InvalidJob(f"[{number}].{error.field}", error.problem) from None
         return self._store_new(templates, by)
@@ -60,23 +58,27 @@ class Actions:
     def again(self, job_id: str, by: str | None = None) -> Job:
         """Queue a new job with the specification of an old one. Raise NoSuchJob, InvalidJob or NotAllowed."""
         old = self.store.get(job_id)
-        template = Job(id="", status=QUEUED, owner=by, **{name: getattr(old, name) for name in spec.AGAIN})
-        self._refuse_what_is_not_approved(_what_runs(old))
-        if self.settings.allowed_commands:
-            template.cwd = checks.directory("cwd", "~")
-        _existing(template.cwd or "/")
-        return self._store_new([template], by)[0]
+        return self._store_new([self._admission.copy(old, by)], by)[0]
 
     def start(self, job_id: str, by: str | None = None) -> Job:
-        """Queue an idle job. A job that is queued or active already stays so. Raise WrongState if it is final."""
+        """Queue an idle job. A job that is queued or active already stays so. Raise WrongState if it is final.
+
+        Raise as submit does if it may not run now, or what it is to run is not there any more.
+        """
+        job = self.store.get(job_id)
+        code = None
+        if job.status is IDLE:
+            self._admission.refuse_what_is_not_approved(what_runs(job))  # the settings may have changed since
+            [code] = self._admission.look_at_code([job])
 
         def decide(job: Job) -> dict[str, Any] | None:
             if job.is_final:
                 raise WrongState(job.id, job.status, "only idle jobs can be started. Use 'again' to run a copy.")
             if job.status is not IDLE:
                 return None
-            self._refuse_what_is_not_approved(_what_runs(job))  # the settings may have changed since
-            return {"status": QUEUED, "queued_at": self._now(), **self._delayed(job.delay)}
+            if code is not None:
+                self.store.keep_code(job_id, code)
+            return {"status": QUEUED, "queued_at": self._now(), **self._admission.delayed(job.delay)}
 
         job = self.store.update(job_id, decide, _by("started", by)) or self.store.get(job_id)
         self.wake()
@@ -101,11 +103,13 @@ class Actions:
             raise InvalidJob("command" if "command" in options else "start", "cannot be changed; submit another job")
         if not options:
             raise InvalidJob("options", "are missing; name one that is to be changed")
-        self._refuse_what_is_not_approved(options)
-        defaults = {name: value for name, value in self._defaults().items() if options.get(name, value) is None}
+        self._admission.refuse_what_is_not_approved(options)
+        defaults = {
+            name: value for name, value in self._admission.defaults().items() if options.get(name, value) is None
+        }
         changes = {**spec.check_options(options), **defaults}
         if changes.get("cwd"):
-            _existing(changes["cwd"])
+            existing(changes["cwd"])
         after = changes.get("after", [])
 
         def decide(job: Job) -> dict[str, Any]:
@@ -119,7 +123,7 @@ class Actions:
             found = dict(changes)
             if "delay" in options and not options.get("at"):
                 found |= {"not_before": None, "timer": None}
-                found |= self._delayed(changes["delay"]) if job.status is QUEUED else {}
+                found |= self._admission.delayed(changes["delay"]) if job.status is QUEUED else {}
             return found
 
         job = self.store.update(job_id, decide, _by(f"changed {', '.join(options)}", by), is_wish=True)
@@ -209,31 +213,11 @@ class Actions:
         except (DispatcherFailed, StorageFailed, OSError) as error:
             self.store.note_error(str(error))
 
-    def _template(self, options: Mapping[str, Any], by: str | None, cwd: str | None) -> Job:
-        """Return the job that these options mean, still without an id. Raise InvalidJob or NotAllowed."""
-        self._refuse_what_is_not_approved(options)
-        template = spec.new_job(options, **self._defaults())
-        template.cwd = _existing(checks.directory("cwd", template.cwd or cwd or "~"))
-        template.owner = by
-        refuse_unknown(self.store, template.after)
-        if template.status is QUEUED and template.delay:
-            vars(template).update(self._delayed(template.delay))
-        return template
-
-    def _defaults(self) -> dict[str, Any]:
-        """Return what the settings say for jobs that do not."""
-        settings = self.settings
-        return {"timeout": settings.timeout, "retries": settings.max_retries, "retry_delay": settings.retry_delay}
-
-    def _delayed(self, seconds: float) -> dict[str, Any]:
-        return wait_of(seconds, moment(self.store.clock())) if seconds else {}
-
     def _store_new(self, templates: Sequence[Job], by: str | None) -> list[Job]:
-        commands = [job.command for job in templates if job.command["type"] == "method"]
-        for name, method in dict.fromkeys((command["class"], command["method"]) for command in commands):
-            self._look_up(name, method)
+        codes = self._admission.look_at_code(templates)
+        kept = [code if job.status is QUEUED else None for job, code in zip(templates, codes)]
         self.store.prepare()
-        jobs = self.store.create_all(templates, _by("submitted", by))
+        jobs = self.store.create_all(templates, _by("submitted", by), kept)
         if any(job.status is QUEUED for job in jobs):
             self.wake()
         return jobs
@@ -261,28 +245,8 @@ class Actions:
         self.store.get(job_id)
         logs.append_entry(path_of(job_id), entry)
 
-    def _refuse_what_is_not_approved(self, options: Mapping[str, Any]) -> None:
-        command = options.get("command")
-        if isinstance(command, dict) and command.get("type") == "method":
-            name, method = command.get("class"), command.get("method")
-            if isinstance(name, str) and isinstance(method, str):  # else it is no command, as spec says
-                refuse_unless_approved(name, method, self.settings.allowed_classes)
-        if not self.settings.allowed_commands:
-            return
-        for name in ("command", *CALLBACKS):
-            asked = options.get(name)
-            if isinstance(asked, dict) and asked.get("type") == "exec":
-                raise NotAllowed(f"{name}: only approved commands run here (allowed_commands is set), no shell lines.")
-        for name in ("env", "cwd"):
-            if options.get(name):
-                raise NotAllowed(f"{name} cannot be given where only approved commands run (allowed_commands is set).")
-
     def _now(self) -> str:
         return to_iso(self.store.clock())
-
-
-def _what_runs(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in ("command", *CALLBACKS, "env")}
 
 
 def _before_what(job: Job) -> str:
@@ -291,12 +255,6 @@ def _before_what(job: Job) -> str:
 
 def _by(what: str, by: str | None) -> str:
     return f"{what} by {by}" if by else what
-
-
-def _existing(path: str) -> str:
-    if not os.path.isdir(path):
-        raise InvalidJob("cwd", f"the directory {path} does not exist")
-    return path
 
 
 def _reap_later(pid: int | None) -> None:

@@ -39,6 +39,19 @@ def look_for_method(cls: type, name: str, method: str) -> None:
     raise NoSuchMethod(name, method)
 
 
+def callable_methods(cls: type) -> list[str]:
+    """List the methods that look_for_method finds: those of a class first, then those of its bases."""
+    named = [name for base in cls.__mro__ if base is not object for name in vars(base)]
+    found = []
+    for name in dict.fromkeys(named):
+        try:
+            look_for_method(cls, "", name)
+        except NoSuchMethod:
+            continue
+        found.append(name)
+    return found
+
+
 def _is_method(attribute: object) -> bool:
     """Say whether what stands in a class is called as a method: a plain, class or static one, decorated or not."""
     if isinstance(attribute, (staticmethod, classmethod)):

@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from running_jobs import cli_output as output
-from running_jobs.actions import CALLBACKS, Actions
+from running_jobs.actions import Actions
+from running_jobs.admission import CALLBACKS
 from running_jobs.option_texts import read_option
 from running_jobs.settings import load_settings
 

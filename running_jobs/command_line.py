@@ -36,7 +36,7 @@ def logs_of(paths: JobPaths, job_id: str) -> set[tuple[int, int]]:
 
 def command_line(job: Job, paths: JobPaths, settings: Settings) -> CommandLine:
     """Say what to execute for a job. Raise KeyError for a type that this version cannot run."""
-    argv, stdin = _KINDS[job.command["type"]](job.command, settings)
+    argv, stdin = _KINDS[job.command["type"]](job, paths, settings)
     environ = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(paths, job.id)}
     environ["JOB_ATTEMPT"] = str(job.attempt)
     environ.pop(ENGINE_MARK, None)
@@ -51,24 +51,50 @@ def command_line(job: Job, paths: JobPaths, settings: Settings) -> CommandLine:
     )
 
 
-def _exec(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes]:
-    return [settings.shell, "-c", command["cmd"]], b""
+def worker_command(name: str, parameters: dict[str, Any], code: str, settings: Settings) -> tuple[list[str], bytes]:
+    """Say what to execute for a worker whose code is in the file `code`, and what is on its standard input."""
+    task = {
+        "name": name,
+        "parameters": parameters,
+        "path": code,
+        "python_path": settings.python_path,
+        "workers": JobPaths(settings.data).workers,
+    }
+    return [settings.python or PYTHON[0], f"{PACKAGE}/{COMMANDS}", "worker", "-"], json.dumps(task).encode()
 
 
-def _http(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes]:
+def _exec(job: Job, paths: JobPaths, settings: Settings) -> tuple[list[str], bytes]:
+    return [settings.shell, "-c", job.command["cmd"]], b""
+
+
+def _http(job: Job, paths: JobPaths, settings: Settings) -> tuple[list[str], bytes]:
     # on stdin, since everybody may read a command line
-    return [*PYTHON, f"{PACKAGE}/{COMMANDS}", "http", "-"], json.dumps(command).encode()
+    return [*PYTHON, f"{PACKAGE}/{COMMANDS}", "http", "-"], json.dumps(job.command).encode()
 
 
-def _method(command: dict[str, Any], settings: Settings) -> tuple[list[str], bytes]:
+def _worker(job: Job, paths: JobPaths, settings: Settings) -> tuple[list[str], bytes]:
+    return worker_command(job.command["name"], job.command.get("parameters") or {}, paths.code(job.id), settings)
+
+
+def _method(job: Job, paths: JobPaths, settings: Settings) -> tuple[list[str], bytes]:
+    return _checked_again("method", job, settings, "python", "python_path", "allowed_classes")
+
+
+def _approved(job: Job, paths: JobPaths, settings: Settings) -> tuple[list[str], bytes]:
+    return _checked_again("approved", job, settings, "shell")
+
+
+def _checked_again(program: str, job: Job, settings: Settings, *keys: str) -> tuple[list[str], bytes]:
     # it reads the settings' file anew; what came from the environment of whoever started us stands in no file
-    keys = ("python", "python_path", "allowed_classes")
     overrides = {key: getattr(settings, key) for key in keys if key in settings.overridden}
-    return [*PYTHON, f"{PACKAGE}/{COMMANDS}", "method", "-"], json.dumps({**command, "overrides": overrides}).encode()
+    request = {**job.command, "overrides": overrides}
+    return [*PYTHON, f"{PACKAGE}/{COMMANDS}", program, "-"], json.dumps(request).encode()
 
 
-_KINDS: dict[str, Callable[[dict[str, Any], Settings], tuple[list[str], bytes]]] = {
+_KINDS: dict[str, Callable[[Job, JobPaths, Settings], tuple[list[str], bytes]]] = {
     "exec": _exec,
     "http": _http,
+    "worker": _worker,
     "method": _method,
+    "approved": _approved,
 }

@@ -101,6 +101,32 @@ class NoSuchMethod(JobsError):
         self.method = method
 
 
+class NoSuchWorker(JobsError):
+    """No worker has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Worker {_on_one_line(name)} does not exist. Look at the list of workers.")
+        self.name = name
+
+
+class InvalidWorker(JobsError):
+    """What was to be saved is no worker; nothing was stored. `line` and `column` count from 1, None of its name."""
+
+    def __init__(self, problem: str, line: int | None = 1, column: int | None = 1) -> None:
+        super().__init__(problem if line is None else f"line {line}, column {column}: {problem}")
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
+class WorkerInUse(JobsError):
+    """The worker cannot be deleted or replaced now."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"Worker {_on_one_line(name)} {problem}")
+        self.name = name
+
+
 class LockTimeout(JobsError):
     """A lock was not to be had in time; nothing was changed."""
 

@@ -54,9 +54,11 @@ class JobFiles:
         with contextlib.suppress(OSError):
             os.unlink(self.paths.marker(job_id))
 
-    def write_new(self, job: Job, detail: str) -> None:
-        """Write a job that was not there; the names in the directory are still to be synced."""
+    def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
+        """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""
         self.mark_open(job.id)
+        if code is not None:
+            self.keep_code(job.id, code)
         for path in (self.paths.out(job.id), self.paths.err(job.id)):
             os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
@@ -106,6 +108,7 @@ class JobFiles:
             self.paths.err(job_id),
             self.paths.response(job_id),
             self.paths.stats(job_id),
+            self.paths.code(job_id),
         ):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -113,6 +116,10 @@ class JobFiles:
     def tell(self, job: Job, status: str, detail: str) -> int:
         """Append a line to the journal and return how long it was before."""
         return files.append_line(self.paths.journal, journal_line(self.clock(), job, status, detail))
+
+    def keep_code(self, job_id: str, code: bytes) -> None:
+        """Keep the code that a job is to run, whatever becomes of where it came from."""
+        files.write_atomically(self.paths.code(job_id), code, self.sync)
 
     def _write(self, job: Job, status: str, detail: str, failed: bool, limit: int) -> None:
         content = job.to_json()  # what cannot be written must not be told

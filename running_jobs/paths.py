@@ -19,11 +19,13 @@ class JobPaths:
         self.all_awaited = f"{data}/run/awaited"
         self.reserves = (f"{data}/run/reserve.1", f"{data}/run/reserve.2")
         self.batch = f"{data}/run/batch"
+        self.known = f"{data}/run/known"
         self.boot_id = f"{data}/run/boot_id"
         self.journal = f"{data}/logs/background_jobs.log"
         self.errors = f"{data}/logs/background_jobs_errors.log"
         self.paused = f"{data}/paused"
         self.secret = f"{data}/secret"
+        self.workers = f"{data}/workers"
 
     def json(self, job_id: str) -> str:
         """Return the path of a job's record."""
@@ -40,6 +42,10 @@ class JobPaths:
     def response(self, job_id: str) -> str:
         """Return the path of a job's response."""
         return f"{self.data}/{job_id}.response"
+
+    def code(self, job_id: str) -> str:
+        """Return the path of the worker's code that a job runs, as it was when the job was queued."""
+        return f"{self.data}/{job_id}.worker.py"
 
     def stats(self, job_id: str) -> str:
         """Return the path of a job's samples."""

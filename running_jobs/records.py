@@ -15,10 +15,12 @@ _OF_CREDENTIALS = ("authorization", "cookie", "token", "secret", "key", "passwor
 def public_record(job: Job) -> dict[str, Any]:
     """Return a job's JSON as a copy with what people put passwords in masked: values of `env`, credentials in headers.
 
-    The job stays as it is.
+    A worker's job has `worker` and `parameters` beside. The job stays as it is.
     """
     record = job.to_dict()
     record["env"] = dict.fromkeys(job.env, MASK)
+    if job.command.get("type") == "worker":
+        record["worker"], record["parameters"] = job.command.get("name"), job.command.get("parameters")
     for name in REQUESTS:
         if record[name] is not None:
             record[name] = _without_credentials(record[name])

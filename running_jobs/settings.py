@@ -154,6 +154,17 @@ def _tables(value: Any) -> dict[str, Any]:
     return value
 
 
+def _commands(value: Any) -> dict[str, Any]:
+    from running_jobs.approved_commands import read_command  # only where some are approved
+
+    for name, entry in _tables(value).items():
+        try:
+            read_command(name, entry)
+        except ValueError as error:
+            raise _Problem(str(error)) from None
+    return dict(value)
+
+
 def _users(value: Any) -> dict[str, Any]:
     for name, entry in _tables(value).items():
         if not name or ":" in name:
@@ -196,7 +207,7 @@ def looks_hashed(password: str) -> bool:
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
     "nice": _whole(-20, 19), "pass_env": _texts, "python": _interpreter, "python_path": _folders,
-    "allowed_classes": _texts, "allowed_commands": _tables, "max_retries": _whole(0, 1000), "retry_delay": _seconds,
+    "allowed_classes": _texts, "allowed_commands": _commands, "max_retries": _whole(0, 1000), "retry_delay": _seconds,
     "timeout": _seconds, "user": _filled, "password": _filled, "users": _users, "trusted_proxies": _whole(0, 10),
     "trusted_hosts": _texts, "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0),
     "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0), "fsync": _yes_or_no,
@@ -256,7 +267,7 @@ def _checked(where: str, shown: str, key: str, value: Any) -> Any:
     try:
         return _CHECKS[key](value)
     except _Problem as problem:
-        found = "" if key in ("password", "users") else f", found {value!r}"
+        found = "" if key in ("password", "users", "allowed_commands") else f", found {value!r}"
         raise InvalidSettings(where, shown, f"expected {problem}{found}") from None
     except ValueError as error:
         raise InvalidSettings(where, shown, f"is not TOML: {error}") from None

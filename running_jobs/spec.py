@@ -10,6 +10,7 @@ from running_jobs.checks import directory, environment, json_value, kind, second
 from running_jobs.clocks import read_time
 from running_jobs.errors import InvalidJob
 from running_jobs.job import IDLE, QUEUED, Job, is_job_id
+from running_jobs.parameters import check_object
 
 MAX_PRIORITY = 1_000_000
 
@@ -17,7 +18,7 @@ MAX_RETRIES = 1000  # each attempt is kept in the job's record
 MAX_AFTER = 1000
 MAX_CALLBACK_S = 3600  # callbacks share what may run of them at once
 
-_TYPES = '"exec", "http" or "method"'
+_TYPES = '"exec", "worker", "method", "http" or "approved"'
 
 # what "again" takes over; not its time or what it waited for: whoever runs it again wants it to run
 AGAIN = (
@@ -38,7 +39,9 @@ def command(field: str, value: object) -> dict[str, Any]:
         return http_spec.check(field, value)
     if value["type"] == "method":
         return _method_call(field, value)
-    raise InvalidJob(f"{field}.type", f"expected {_TYPES}, found {value['type']!r}")
+    if value["type"] in ("worker", "approved"):
+        return _named(field, value)
+    raise InvalidJob(f"{field}.type", f"expected {_TYPES}, found {value['type']!r}"[:200])
 
 
 def callback(field: str, value: object) -> dict[str, Any]:
@@ -80,6 +83,17 @@ def _method_call(field: str, value: dict[str, Any]) -> dict[str, Any]:
     if not approval.is_method_name(value["method"]):
         raise InvalidJob(f"{field}.method", "expected the name of a method, without a leading underscore")
     return {**value, "params": json_value(f"{field}.params", value.get("params", []))}
+
+
+def _named(field: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Return a command that names what is to run and gives it parameters; which ones it takes is not looked at here."""
+    for key in value:
+        if key not in ("type", "name", "parameters"):
+            raise InvalidJob(f"{field}.{key}"[:80], f"is not known; {value['type']} has type, name, parameters")
+    if "name" not in value:
+        raise InvalidJob(f"{field}.name", "is missing; expected the name of what is to run")
+    text(f"{field}.name", value["name"])
+    return {**value, "parameters": check_object(f"{field}.parameters", value.get("parameters"))}
 
 
 def context(field: str, value: object) -> str:

@@ -2,7 +2,7 @@
 
 Every change of a job goes through `JobStore.update`, a compare-and-set under `run/lock`: read, decide,
 append the journal's line, replace the JSON. A line without its change is corrected by the next line;
-a change without a line cannot be. The content of `run/lock` is the last id given.
+a change without a line cannot be. New jobs are made by `creation`, under the same lock.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 
 from running_jobs import data_directory, files
 from running_jobs.awaited import Awaited
+from running_jobs.creation import Creation
 from running_jobs.errors import (
     AmbiguousId,
     DataGone,
     ForbiddenTransition,
-    InvalidJob,
-    JobsError,
     NoSuchJob,
     StorageFailed,
     UnreadableJob,
@@ -31,15 +30,11 @@ from running_jobs.job import (
     ACTIVE,
     DONE,
     ERROR,
-    IDLE,
     QUEUED,
     TRANSITIONS,
-    WAITING,
     Job,
     JobStatus,
     is_job_id,
-    next_id,
-    to_iso,
 )
 from running_jobs.job_files import JobFiles
 from running_jobs.journal import append_error, deleted_detail, put_aside, status_word
@@ -47,7 +42,6 @@ from running_jobs.paths import JobPaths
 from running_jobs.settings import Settings
 
 ROTATE_BYTES = 16 << 20
-MAX_LIST_BYTES = 16 << 20
 
 _REFUSALS_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE}
 
@@ -65,6 +59,7 @@ class JobStore:
         self.clock = clock
         self._files = JobFiles(self.paths, sync, clock, rotate_bytes)
         self._awaited = Awaited(self.paths, self._files)
+        self._creation = Creation(self._files, self._awaited, self.ids)
 
     @classmethod
     def of(cls, settings: Settings) -> JobStore:
@@ -137,33 +132,17 @@ class JobStore:
         """Store one job as create_all does."""
         return self.create_all([template], detail)[0]
 
-    def create_all(self, templates: Sequence[Job], detail: str = "") -> list[Job]:
+    def create_all(
+        self, templates: Sequence[Job], detail: str = "", codes: Sequence[bytes | None] | None = None
+    ) -> list[Job]:
         """Store new jobs with new ids, durably, all or none, and return them as written.
 
-        A template is a job but for `id` and `created_at`. Raise StorageFailed, with nothing stored. Nobody sees or
-        claims one of them before all are there: that takes the lock, which is held meanwhile.
+        A template is a job but for `id` and `created_at`; `codes` holds the code that each is to keep, or None. Raise
+        StorageFailed, with nothing stored. Nobody sees or claims one of them before all are there: that takes the lock,
+        which is held meanwhile.
         """
-        jobs: list[Job] = []
         with self.door() as lock:
-            try:
-                for template in templates:
-                    jobs.append(self._named(template, lock))
-                    if len(templates) > 1:
-                        files.append_line(self.paths.batch, jobs[-1].id)
-                    self._awaited.register(jobs[-1])
-                    self._files.write_new(jobs[-1], detail)
-                if self.sync:
-                    files.sync_directory(self.paths.data)
-                if len(templates) > 1:
-                    os.unlink(self.paths.batch)  # from here on they are there,
-                    if self.sync:
-                        files.sync_directory(self.paths.run)  # also after a power cut
-            except BaseException as error:
-                self._undo([job.id for job in jobs])
-                if isinstance(error, OSError):
-                    raise StorageFailed("The job", error) from error
-                raise
-        return jobs
+            return self._creation.create_all(lock, templates, detail, codes or [None] * len(templates))
 
     def transition(
         self, job_id: str, allowed: Collection[JobStatus], to: JobStatus, detail: str = "", **changes: Any
@@ -246,6 +225,10 @@ class JobStore:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
         self._files.mark_open(job_id)
 
+    def keep_code(self, job_id: str, code: bytes) -> None:
+        """Keep the code that an idle job is to run now that it is queued. Only within `update`."""
+        self._files.keep_code(job_id, code)
+
     def note_waiting(self, job: Job) -> None:
         """Have the deletion of each job that this one waits for note in it that it was done."""
         self._awaited.note(job)
@@ -258,8 +241,7 @@ class JobStore:
         lock = -1
         try:
             lock = self._take_lock()
-            if os.path.lexists(self.paths.batch):
-                self._undo_batch()
+            self._creation.undo_what_was_interrupted()
             yield lock
         except OSError as error:
             if error.errno in _REFUSALS_OF_THE_DISK:
@@ -269,27 +251,6 @@ class JobStore:
             if lock >= 0:
                 os.close(lock)
 
-    def _undo_batch(self) -> None:
-        """Remove the jobs of somebody who died with the lock before all were stored."""
-        listed = files.read_bounded(self.paths.batch, MAX_LIST_BYTES).decode(errors="replace").split()
-        self._undo([job_id for job_id in listed if is_job_id(job_id) and self._may_be_undone(job_id)])
-
-    def _may_be_undone(self, job_id: str) -> bool:
-        """Say whether a job is as it was stored; one that ran was accepted, whatever a list of old says."""
-        try:
-            job = self._files.read(job_id)
-        except (NoSuchJob, UnreadableJob):
-            return True
-        return job.status in WAITING and not job.attempts
-
-    def _undo(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            with contextlib.suppress(JobsError, OSError):
-                self._files.tell(self._files.read(job_id), "deleted", "not all of them could be stored")
-            self._files.remove(job_id)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.paths.batch)
-
     def _take_lock(self) -> int:
         try:
             return files.take_lock(self.paths.lock)
@@ -298,22 +259,3 @@ class JobStore:
                 raise DataGone(self.paths.data) from None
             self.prepare()
             return files.take_lock(self.paths.lock)
-
-    def _named(self, template: Job, lock: int) -> Job:
-        """Return a job with the next id, which is noted first: an id without a job does no harm."""
-        job = Job(**{**vars(template), "id": self._next_id(lock), "created_at": to_iso(self.clock())})
-        if job.status is not IDLE:
-            job.queued_at = job.created_at
-        os.pwrite(lock, job.id.encode().ljust(40), 0)
-        return job
-
-    def _next_id(self, lock: int) -> str:
-        last = os.pread(lock, 40, 0).decode(errors="replace").strip()
-        if not is_job_id(last):
-            last = max(self.ids(), default="")
-        job_id = next_id(last, self.clock())
-        if os.path.lexists(self.paths.json(job_id)):  # somebody laid files there by hand
-            job_id = next_id(max(self.ids()), self.clock())
-        if not is_job_id(job_id):
-            raise InvalidJob("id", f"no id sorts after {last}; remove the job of that name")
-        return job_id

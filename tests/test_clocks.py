@@ -188,7 +188,7 @@ class Clocks:
 def set_clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     """Give the clocks that all of the engine in this process goes by."""
     ours = Clocks()
-    for module in ("queued", "actions"):
+    for module in ("queued", "admission"):
         monkeypatch.setattr(f"running_jobs.{module}.moment", ours.moment)
     monkeypatch.setattr(clocks, "moment", ours.moment)
     return ours

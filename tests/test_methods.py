@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from running_jobs import approval, class_process
+from running_jobs import approval, python_process
 from running_jobs.actions import Actions
 from running_jobs.errors import (
     InvalidJob,
@@ -525,7 +525,7 @@ def test_a_look_up_that_takes_too_long_is_ended(
         f"import os, time\nopen({str(data.parent / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(1000)\n"
     )
     settle(data, code, ["hangs.Report"])
-    monkeypatch.setattr(class_process, "LOOK_UP_S", 1.0)
+    monkeypatch.setattr(python_process, "LOOK_UP_S", 1.0)
     with pytest.raises(InvalidJob, match="more than 1 s"):
         submit("make", name="hangs.Report")
     assert not psutil.pid_exists(int((data.parent / "pid").read_text()))

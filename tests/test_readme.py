@@ -145,6 +145,6 @@ def test_every_command_and_route_is_in_the_readme(data: Path, configure: Callabl
     api = README.partition("## API")[2].partition("\n## ")[0]
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<any\(([a-z,]+)\):verb>", lambda found: found[1].split(",")[0], str(rule))
-        path = path.replace("<job_id>", "ID").replace("<path:name>", "PATH")
+        path = path.replace("<job_id>", "ID").replace("<path:name>", "PATH").replace("<name>", "NAME")
         if rule.endpoint not in ("static", "pages.show_page"):
             assert f"{path}`" in api or f"{path} " in api or path in api, path

@@ -1,4 +1,4 @@
-"""Hosts a user's class: imports it, and says whether a method exists or runs it. Started by `class_process` alone.
+"""Hosts a user's class: imports it and runs a method. `commands.method` becomes this.
 
 The class is instantiated without arguments. A result that is not None is printed as JSON and, in a job, kept as its
 response. Nothing but the standard library is needed of the interpreter that runs this.
@@ -29,24 +29,8 @@ def main(arguments: list[str]) -> int:
         task = json.loads(handed_over.read())
     sys.path[:] = [*task["python_path"], *(path for path in sys.path if path != PROJECT), PROJECT]
     sys.argv[:] = [f"{task['class']}::{task['method']}"]
-    if task.get("looks_up"):
-        return _look_up(task["class"], task["method"], task["answer"])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _run(task["class"], task["method"], task["params"])
-
-
-def _look_up(name: str, method: str, answer: int) -> int:
-    try:
-        look_for_method(find_class(name), name, method)
-        verdict = "found"
-    except NoSuchClass:
-        verdict = "class"
-    except NoSuchMethod:
-        verdict = "method"
-    except BaseException as error:  # sys.exit at the top of a module, too
-        verdict = f"{type(error).__name__}: {error}"[:500]
-    files.write_all(answer, json.dumps({"verdict": verdict}).encode())
-    os._exit(0)  # whatever threads the import began
 
 
 def _run(name: str, method: str, params: Any) -> int:

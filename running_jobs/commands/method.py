@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any
 
-from running_jobs import class_process
+from running_jobs import python_process
 from running_jobs.approval import refuse_unless_approved
 from running_jobs.errors import InvalidSettings, JobsError
 from running_jobs.paths import data_of
@@ -30,9 +30,10 @@ def main(arguments: list[str]) -> int:
     except ValueError:
         return _refuse(USAGE, EXIT_USAGE)
     try:
-        settings = _settings(request)
+        settings = settings_for(request)
         refuse_unless_approved(request["class"], request["method"], settings.allowed_classes)
-        argv, _ = class_process.prepare(settings, {key: request[key] for key in ("class", "method", "params")})
+        task = {key: request[key] for key in ("class", "method", "params")}
+        argv, _ = python_process.prepare(settings, "class_host", task)
         os.execv(argv[0], argv)  # noqa: S606 - our own program, under the settings' python
     except InvalidSettings as error:
         return _refuse(f"Wrong setting: {error}", EXIT_FAILED)
@@ -58,7 +59,7 @@ def _read_request(arguments: list[str]) -> dict[str, Any]:
     return {"params": [], **request}
 
 
-def _settings(request: dict[str, Any]) -> Settings:
+def settings_for(request: dict[str, Any]) -> Settings:
     """Return the settings as they are now: as a job those of its data directory, whatever its environment says."""
     data = data_of(os.environ)
     if data is not None and ("overrides" in request or not os.environ.get("JOBS_DATA")):

@@ -14,7 +14,15 @@ from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
 from running_jobs.wake import dispatcher_lives
 from running_jobs.web.parts import parts
-from running_jobs.web.reading import cursor_from_query, filter_from_query, json_object, limit_from_query, text_body
+from running_jobs.web.reading import (
+    cursor_from_query,
+    filter_from_query,
+    json_body,
+    json_object,
+    limit_from_query,
+    options_in,
+    text_body,
+)
 from running_jobs.web.responses import envelope
 from running_jobs.web.results import list_results, live_sample
 from running_jobs.web.sending import number_from_query, send_log, send_result
@@ -40,7 +48,7 @@ def list_jobs() -> Response:
 @blueprint.post("/jobs")
 def add_job() -> Response:
     """Create a job, idle unless `start` is true."""
-    job = parts().actions.submit(json_object(), by=g.user)
+    job = parts().actions.submit(options_in(json_body(), "body"), by=g.user)
     answer = _record(201, f"Job {job.id} is {job.status}.", job)
     answer.headers["Location"] = url_for("api.show_job", job_id=job.id)
     return answer

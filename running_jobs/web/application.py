@@ -6,7 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from running_jobs.settings import PROJECT, Settings
-from running_jobs.web import api, auth, log_files, pages, queue_api, responses
+from running_jobs.web import api, auth, log_files, pages, queue_api, responses, worker_api
 from running_jobs.web.parts import Parts
 from running_jobs.web.prefix import Prefix
 
@@ -27,6 +27,7 @@ def build_app(settings: Settings) -> Flask:
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(queue_api.blueprint)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(worker_api.blueprint)
     app.register_blueprint(log_files.blueprint)
     hops = settings.trusted_proxies
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from running_jobs.errors import InvalidJob, NoSuchJob
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP
 from running_jobs.records import public_record
 from running_jobs.web.parts import parts
-from running_jobs.web.reading import an_object, json_body
+from running_jobs.web.reading import json_body, options_in
 
 MAX_PAYLOADS = 1000
 
@@ -68,7 +68,7 @@ def queue_status() -> Response:
 
 def _queued(found: Any, field: str) -> dict[str, Any]:
     """Return a payload's options; what is added to the queue starts, unless it says otherwise."""
-    return {"start": True, **an_object(found, field)}
+    return {"start": True, **options_in(found, field)}
 
 
 def _plain(body: dict[str, Any], code: int = 200) -> Response:

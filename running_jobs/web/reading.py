@@ -51,6 +51,18 @@ def an_object(found: Any, field: str) -> dict[str, Any]:
     return found
 
 
+def options_in(found: Any, field: str) -> dict[str, Any]:
+    """Return a job's options; `worker` and `parameters` stand for a command of that type. Raise InvalidJob."""
+    options = dict(an_object(found, field))
+    if "worker" in options or "parameters" in options:
+        if "command" in options or "worker" not in options:
+            expected = "cannot be given together with worker" if "command" in options else "belong to a worker"
+            raise InvalidJob("command" if "command" in options else "parameters", expected)
+        name, parameters = options.pop("worker"), options.pop("parameters", None)
+        options["command"] = {"type": "worker", "name": name, "parameters": parameters}
+    return options
+
+
 def json_body() -> Any:
     """Read the body as JSON whatever its type is said to be. Raise InvalidJob if it is none."""
 

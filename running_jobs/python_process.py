@@ -1,7 +1,8 @@
-"""The process that imports users' classes: how it is started, and how a face asks it whether a method exists.
+"""The process that imports people's Python code: how it is started, and how a face asks it what is in there.
 
 It runs under the settings' `python`, a virtual environment of the user's own perhaps, so without `-I -S`. Its task is
-handed over in an anonymous file of its own, so that the method's standard input stays what it was.
+handed over in an anonymous file of its own, so that the standard input of what it runs stays what it was. No face and
+no dispatcher ever imports such code itself.
 """
 
 from __future__ import annotations
@@ -10,35 +11,41 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from running_jobs import files
 from running_jobs.engine import COMMANDS, PACKAGE, PYTHON, clean_environment
-from running_jobs.errors import InvalidJob, NoSuchClass, NoSuchMethod
 from running_jobs.settings import Settings
 
 LOOK_UP_S = 60.0  # large libraries take their time to import
+MAX_ANSWER_BYTES = 4 << 20
 
 
-def prepare(settings: Settings, task: dict[str, Any]) -> tuple[list[str], int]:
+class NoAnswer(Exception):
+    """The process that was asked gave no answer; the text says why."""
+
+
+def interpreter(settings: Settings) -> str:
+    """Return the path of the interpreter that runs people's code."""
+    return settings.python or PYTHON[0]
+
+
+def prepare(settings: Settings, program: str, task: Mapping[str, Any]) -> tuple[list[str], int]:
     """Return the command line of the process for a task, and the descriptor that must stay open in it."""
     descriptor = os.memfd_create("task")
     files.write_all(descriptor, json.dumps({**task, "python_path": settings.python_path}).encode())
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.set_inheritable(descriptor, True)
-    return [settings.python or PYTHON[0], f"{PACKAGE}/{COMMANDS}", "class_host", str(descriptor)], descriptor
+    return [interpreter(settings), f"{PACKAGE}/{COMMANDS}", program, str(descriptor)], descriptor
 
 
-def look_up(settings: Settings, name: str, method: str) -> None:
-    """Have a short-lived process see whether an approved class and its method exist.
-
-    Raise NoSuchClass, NoSuchMethod, or InvalidJob if it cannot be imported.
-    """
+def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a short-lived process import code and say what it found (`commands.look`). Raise NoAnswer."""
     import subprocess  # here, since the engine does without it
 
-    answer = os.memfd_create("verdict")
-    argv, descriptor = prepare(settings, {"class": name, "method": method, "looks_up": True, "answer": answer})
+    answer = os.memfd_create("answer")
+    argv, descriptor = prepare(settings, "look", {**task, "answer": answer})
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program, under the settings' python
             argv,
@@ -52,10 +59,10 @@ def look_up(settings: Settings, name: str, method: str) -> None:
         )
         exit_code = _wait_and_end(process.pid, process.wait)
         if exit_code is None:
-            raise InvalidJob("command.class", f"importing it took more than {LOOK_UP_S:g} s")
-        _judge(name, method, os.pread(answer, 10_000, 0), exit_code)
+            raise NoAnswer(f"importing it took more than {LOOK_UP_S:g} s")
+        return _read(os.pread(answer, MAX_ANSWER_BYTES, 0), exit_code)
     except OSError as error:
-        raise InvalidJob("command.class", f"{argv[0]} could not be started: {error.strerror}") from None
+        raise NoAnswer(f"{argv[0]} could not be started: {error.strerror}") from None
     finally:
         os.close(descriptor)
         os.close(answer)
@@ -75,14 +82,11 @@ def _wait_and_end(pid: int, reap: Callable[[], int]) -> int | None:
     return exit_code
 
 
-def _judge(name: str, method: str, answer: bytes, exit_code: int) -> None:
+def _read(content: bytes, exit_code: int) -> dict[str, Any]:
     try:
-        verdict = json.loads(answer)["verdict"]
-    except (ValueError, KeyError, TypeError):
-        verdict = f"the process that imported it ended with exit code {exit_code}"
-    if verdict == "class":
-        raise NoSuchClass(name)
-    if verdict == "method":
-        raise NoSuchMethod(name, method)
-    if verdict != "found":
-        raise InvalidJob("command.class", f"{name} cannot be imported: {verdict}")
+        found = json.loads(content)
+        if isinstance(found, dict):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    raise NoAnswer(f"the process that imported it ended with exit code {exit_code}")

@@ -1,0 +1,133 @@
+"""Approved commands: templates in the settings with checked parameters, instead of free shell lines. Pure.
+
+`[allowed_commands.NAME]` has `command`: a list of arguments, in which `{parameter}` stands for a value, or a text: a
+shell line that stays as it is and finds the values in its environment. A value never becomes part of a shell line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from running_jobs.errors import InvalidJob
+from running_jobs.parameters import InvalidSchema, Parameter, check_values, read_schema, with_defaults
+
+VARIABLE = "PARAM_"  # before a parameter's name in the environment: no value can stand for a PATH
+PLAIN_TEXT = r"[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]*"  # no option, no line end: for texts that declare nothing better
+
+_KEYS = ("command", "cmd", "description", "parameters", "cwd", "env")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_TYPES = ("string", "integer", "number", "boolean")
+
+
+@dataclass(frozen=True)
+class ApprovedCommand:
+    """What one entry holds: `template` is a tuple of arguments or one shell line, an empty `cwd` the home directory."""
+
+    name: str
+    template: tuple[str, ...] | str
+    parameters: tuple[Parameter, ...] = ()
+    description: str = ""
+    cwd: str = ""
+    env: Mapping[str, str] | None = None
+
+    def check(self, field: str, values: Any) -> dict[str, Any]:
+        """Return values that fit. Raise InvalidJob for one that does not, is missing or is not declared."""
+        return check_values(field, self.parameters, values)
+
+    def argv(self, values: Mapping[str, Any], shell: str) -> list[str]:
+        """Return the arguments to execute; one whose parameter has no value is left out."""
+        if isinstance(self.template, str):
+            return [shell, "-c", self.template]
+        texts = self._texts(values)
+        return [
+            _PLACEHOLDER.sub(lambda found: texts[found[1]], argument)
+            for argument in self.template
+            if all(name in texts for name in _PLACEHOLDER.findall(argument))
+        ]
+
+    def variables(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the environment variables that the command gets: its own, and the values under PARAM_<name>."""
+        return {**(self.env or {}), **{f"{VARIABLE}{name}": text for name, text in self._texts(values).items()}}
+
+    def _texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        found = with_defaults(self.parameters, values)
+        return {
+            parameter.name: parameter.shown(found[parameter.name])
+            for parameter in self.parameters
+            if found.get(parameter.name) is not None
+        }
+
+
+def find_command(allowed_commands: Mapping[str, Any], field: str, name: str) -> ApprovedCommand:
+    """Return an approved command by its name. Raise InvalidJob if the settings have none of that name."""
+    if name not in allowed_commands:
+        known = ", ".join(allowed_commands) or "none"
+        raise InvalidJob(field, f"{name[:40]!r} is no approved command; approved are {known}"[:1000])
+    return read_command(name, allowed_commands[name])
+
+
+def read_command(name: str, entry: Any) -> ApprovedCommand:
+    """Read one entry of the setting. Raise ValueError, its text saying what was expected."""
+    where = f"[allowed_commands.{name}]"
+    if not isinstance(entry, Mapping):
+        raise ValueError("a table of tables, as [allowed_commands.NAME]")
+    for key in entry:
+        if key not in _KEYS:
+            raise ValueError(f"{where} without {key}; known are {', '.join(_KEYS)}")
+    if ("command" in entry) == ("cmd" in entry):
+        raise ValueError(f"{where} with either command or cmd")
+    template = _template(where, entry.get("command", entry.get("cmd")))
+    parameters = _parameters(where, entry.get("parameters", {}))
+    if not isinstance(template, str):
+        declared = {parameter.name for parameter in parameters}
+        for used in _PLACEHOLDER.findall(" ".join(template)):
+            if used not in declared:
+                raise ValueError(f"{where} parameters to declare {used}, which command uses")
+        if _PLACEHOLDER.search(template[0]):
+            raise ValueError(f"{where} command to begin with the name of a program, not with a parameter")
+    description, cwd, env = entry.get("description", ""), entry.get("cwd", ""), entry.get("env", {})
+    if not isinstance(description, str):
+        raise ValueError(f"{where} description as a text")
+    if not isinstance(cwd, str) or (cwd and not os.path.isabs(cwd)):
+        raise ValueError(f"{where} cwd as an absolute path")
+    if not isinstance(env, Mapping) or not all(_is_variable(key, value) for key, value in env.items()):
+        raise ValueError(f"{where} env as a table of texts")
+    return ApprovedCommand(name, template, parameters, description, cwd, dict(env))
+
+
+def _template(where: str, found: Any) -> tuple[str, ...] | str:
+    if isinstance(found, str) and found.strip() and "\0" not in found:
+        return found
+    if isinstance(found, list) and found and all(isinstance(item, str) and "\0" not in item for item in found):
+        return tuple(found)
+    raise ValueError(f"{where} command as a list of texts or a shell line")
+
+
+def _parameters(where: str, found: Any) -> tuple[Parameter, ...]:
+    try:
+        declared = [_narrowed(parameter) for parameter in read_schema(found)]
+        for parameter in declared:
+            if parameter.default is not None:
+                parameter.check(parameter.name, parameter.default)
+    except InvalidSchema as error:
+        raise ValueError(f"{where} parameters as a schema: {error}") from None
+    except InvalidJob as error:
+        raise ValueError(f"{where} parameters as a schema: the default of {error}") from None
+    return tuple(declared)
+
+
+def _narrowed(parameter: Parameter) -> Parameter:
+    """Return a parameter that only takes what can be handed over, and no option unless that is declared."""
+    kind = parameter.type or "string"
+    if kind not in _TYPES:
+        raise InvalidSchema(f"{parameter.name}: type: expected one of {', '.join(_TYPES)}")
+    is_plain = kind == "string" and parameter.pattern is None and not parameter.choices
+    return replace(parameter, type=kind, pattern=PLAIN_TEXT if is_plain else parameter.pattern)
+
+
+def _is_variable(name: str, value: Any) -> bool:
+    return bool(name) and "=" not in name and isinstance(value, str) and "\0" not in name + value

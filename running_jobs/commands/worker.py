@@ -1,0 +1,157 @@
+"""Runs a worker: `python -m running_jobs.commands.worker NAME [JSON]`, JSON being an object of parameters.
+
+By hand this process becomes one of the settings' `python`. There, as in a job, its only argument is `-`, and standard
+input says which code to load. It logs STARTED first and ENDED last, and an exception as its traceback. A first SIGTERM
+only makes is_active() false; what follows if `run` does not return then is the runner's business.
+Exits 0 if `run` returns, 1 if it raises, 2 on wrong usage; a sys.exit of the worker's is its own.
+Nothing but the standard library is needed of the interpreter that runs this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import signal
+import sys
+import traceback
+import types
+from typing import Any
+
+from running_jobs.settings import PROJECT
+from running_jobs.worker import Worker
+
+USAGE = "usage: python -m running_jobs.commands.worker NAME [JSON]   (JSON is an object of parameters)"
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 128 + signal.SIGTERM
+
+
+def main(arguments: list[str]) -> int:
+    """Run a worker to its end; return the exit code."""
+    if arguments == ["-"]:
+        return _host(json.loads(sys.stdin.buffer.read()))
+    try:
+        name, parameters = _read_arguments(arguments)
+    except ValueError:
+        sys.stderr.write(f"{USAGE}\n")
+        return EXIT_USAGE
+    return _become_host(name, parameters)
+
+
+def load_worker(name: str, path: str, code: bytes) -> Any:
+    """Run a worker's code as the module of its name and return what it calls so. Raise whatever it raises.
+
+    `path` is what tracebacks name. It is not imported as other modules are: no compiled copy is left beside it.
+    """
+    module = types.ModuleType(name)
+    module.__file__ = path
+    sys.modules[name] = module
+    exec(compile(code, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - that is what a worker is
+    return getattr(module, name, None)
+
+
+# --- by hand
+
+
+def _read_arguments(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    name, text = (*arguments, "{}") if len(arguments) == 1 else arguments
+    parameters = json.loads(text) or {}
+    if name.startswith("-") or not isinstance(parameters, dict):
+        raise ValueError(name)
+    return name, parameters
+
+
+def _become_host(name: str, parameters: dict[str, Any]) -> int:
+    from running_jobs.command_line import worker_command
+    from running_jobs.errors import InvalidSettings, JobsError
+    from running_jobs.paths import JobPaths
+    from running_jobs.settings import load_settings
+    from running_jobs.workers import Workers
+
+    try:
+        settings = load_settings()
+        workers = Workers(JobPaths(settings.data))
+        workers.code(name)
+        argv, task = worker_command(name, parameters, workers.path(name), settings)
+        stdin = os.memfd_create("task")
+        os.write(stdin, task)
+        os.lseek(stdin, 0, os.SEEK_SET)
+        os.dup2(stdin, 0)
+        os.execv(argv[0], argv)  # noqa: S606 - our own program, under the settings' python
+    except InvalidSettings as error:
+        sys.stderr.write(f"Wrong setting: {error}\n")
+    except JobsError as error:
+        sys.stderr.write(f"{error}\n")
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or 'The process'} could not be started: {error.strerror}\n")
+    return EXIT_FAILED
+
+
+# --- hosting
+
+
+def _host(task: dict[str, Any]) -> int:
+    _listen_to_stop()
+    faulthandler.enable()  # a crash of a library written in C tells where
+    _close_stdin()
+    others = [path for path in sys.path if path != PROJECT]
+    sys.path[:] = [*task["python_path"], *others, task["workers"], PROJECT]
+    sys.argv[:] = [task["name"]]
+    say = Worker().log
+    say("STARTED")
+    try:
+        return _run(task)
+    finally:
+        with contextlib.suppress(OSError):
+            say("ENDED")
+
+
+def _run(task: dict[str, Any]) -> int:
+    name = task["name"]
+    try:
+        with open(task["path"], "rb") as file:
+            worker_class = load_worker(name, task["path"], file.read())
+        if not isinstance(worker_class, type) or not issubclass(worker_class, Worker):
+            raise TypeError(f"{task['path']} has no class {name} derived from Worker")
+        worker = worker_class()
+        worker.parameters = {**_defaults(worker), **task["parameters"]}
+        if not worker.is_active():  # stopped while it was being imported
+            return EXIT_STOPPED
+        worker.run()
+    except Exception:
+        told = traceback.format_exc()
+        with contextlib.suppress(OSError):
+            Worker().log(told.rstrip("\n"))
+        sys.stderr.write(told)
+        return EXIT_FAILED
+    return 0
+
+
+def _defaults(worker: Worker) -> dict[str, Any]:
+    """Return the defaults that a worker declares; what cannot be read declares none."""
+    from running_jobs.parameters import read_schema
+
+    try:
+        declared = read_schema(worker.get_information().get("parameters") or [])
+    except Exception:
+        return {}
+    return {parameter.name: parameter.default for parameter in declared if parameter.default is not None}
+
+
+def _listen_to_stop() -> None:
+    def stop(*_: object) -> None:
+        Worker._stop_asked = True
+
+    signal.signal(signal.SIGTERM, stop)
+    # children that a library forks are ended by a SIGTERM as everywhere: multiprocessing relies on that
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+def _close_stdin() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""New jobs: their ids, and storing several of them all or none. Whoever calls this holds the store's lock.
+
+The content of the lock's file is the last id given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+
+from running_jobs import files
+from running_jobs.awaited import Awaited
+from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, StorageFailed, UnreadableJob
+from running_jobs.job import IDLE, WAITING, Job, is_job_id, next_id, to_iso
+from running_jobs.job_files import JobFiles
+
+MAX_LIST_BYTES = 16 << 20
+
+
+class Creation:
+    """Makes the jobs of one data directory. `ids` lists those that are there."""
+
+    def __init__(self, job_files: JobFiles, awaited: Awaited, ids: Callable[[], list[str]]) -> None:
+        self._files = job_files
+        self._paths = job_files.paths
+        self._awaited = awaited
+        self._ids = ids
+
+    def create_all(self, lock: int, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
+        """Store new jobs as JobStore.create_all says; `lock` is the open file of the lock."""
+        jobs: list[Job] = []
+        try:
+            for template, code in zip(templates, codes):
+                jobs.append(self._named(template, lock))
+                if len(templates) > 1:
+                    files.append_line(self._paths.batch, jobs[-1].id)
+                self._awaited.register(jobs[-1])
+                self._files.write_new(jobs[-1], detail, code)
+            if self._files.sync:
+                files.sync_directory(self._paths.data)
+            if len(templates) > 1:
+                os.unlink(self._paths.batch)  # from here on they are there,
+                if self._files.sync:
+                    files.sync_directory(self._paths.run)  # also after a power cut
+        except BaseException as error:
+            self._undo([job.id for job in jobs])
+            if isinstance(error, OSError):
+                raise StorageFailed("The job", error) from error
+            raise
+        return jobs
+
+    def undo_what_was_interrupted(self) -> None:
+        """Remove the jobs of somebody who died with the lock before all were stored."""
+        if not os.path.lexists(self._paths.batch):
+            return
+        listed = files.read_bounded(self._paths.batch, MAX_LIST_BYTES).decode(errors="replace").split()
+        self._undo([job_id for job_id in listed if is_job_id(job_id) and self._may_be_undone(job_id)])
+
+    def _may_be_undone(self, job_id: str) -> bool:
+        """Say whether a job is as it was stored; one that ran was accepted, whatever a list of old says."""
+        try:
+            job = self._files.read(job_id)
+        except (NoSuchJob, UnreadableJob):
+            return True
+        return job.status in WAITING and not job.attempts
+
+    def _undo(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            with contextlib.suppress(JobsError, OSError):
+                self._files.tell(self._files.read(job_id), "deleted", "not all of them could be stored")
+            self._files.remove(job_id)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._paths.batch)
+
+    def _named(self, template: Job, lock: int) -> Job:
+        """Return a job with the next id, which is noted first: an id without a job does no harm."""
+        job = Job(**{**vars(template), "id": self._next_id(lock), "created_at": to_iso(self._files.clock())})
+        if job.status is not IDLE:
+            job.queued_at = job.created_at
+        os.pwrite(lock, job.id.encode().ljust(40), 0)
+        return job
+
+    def _next_id(self, lock: int) -> str:
+        last = os.pread(lock, 40, 0).decode(errors="replace").strip()
+        if not is_job_id(last):
+            last = max(self._ids(), default="")
+        job_id = next_id(last, self._files.clock())
+        if os.path.lexists(self._paths.json(job_id)):  # somebody laid files there by hand
+            job_id = next_id(max(self._ids()), self._files.clock())
+        if not is_job_id(job_id):
+            raise InvalidJob("id", f"no id sorts after {last}; remove the job of that name")
+        return job_id

@@ -1,0 +1,126 @@
+"""What is in people's Python code, as short-lived processes found it: classes, methods, what workers say of themselves.
+
+An answer is kept in `run/known/` together with the times of the files it was made from, and holds while these and the
+interpreter stay the same: a library that takes seconds to import is imported once for each change, not for each job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from running_jobs import files, python_process
+from running_jobs.errors import InvalidJob, InvalidWorker, NoSuchClass, NoSuchMethod
+from running_jobs.paths import JobPaths
+from running_jobs.python_process import NoAnswer
+from running_jobs.settings import Settings
+
+MAX_KNOWN_BYTES = 8 << 20
+FORMAT = 1  # of what is kept
+
+
+def look_for_method(settings: Settings, name: str, method: str) -> None:
+    """See that an approved class and its method exist. Raise NoSuchClass, NoSuchMethod, or InvalidJob if it cannot be
+    imported."""
+    try:
+        answer = python_process.ask(settings, {"look": "method", "class": name, "method": method})
+    except NoAnswer as error:
+        raise InvalidJob("command.class", f"{name} cannot be imported: {error}") from None
+    if answer.get("missing") == "class":
+        raise NoSuchClass(name)
+    if answer.get("missing") == "method":
+        raise NoSuchMethod(name, method)
+    if "problem" in answer:
+        raise InvalidJob("command.class", f"{name} cannot be imported: {answer['problem']}")
+
+
+def describe_class(settings: Settings, entry: str) -> dict[str, Any]:
+    """Return what an entry of allowed_classes names.
+
+    `{"class", "doc", "methods": [{"name", "signature", "doc"}]}`, or `{"problem": text}` if that is not to be had.
+    """
+    return _known(settings, {"look": "class", "entry": entry})
+
+
+def describe_worker(settings: Settings, name: str, path: str) -> dict[str, Any]:
+    """Return what a worker says of itself: `{"information": ...}`, or `{"problem": text, "line", "column"}`."""
+    return _known(settings, _task_for(settings, name, path))
+
+
+def check_worker(settings: Settings, name: str, path: str, code: bytes) -> dict[str, Any]:
+    """See that a text is the code of a worker; return what it says of itself, as describe_worker does.
+
+    `path` is where it is going to be.
+    Raise InvalidWorker if it does not compile or has no class of that name derived from Worker. That it cannot be
+    imported now (a library is missing) is no reason to refuse it: then the answer says so.
+    """
+    try:
+        answer = python_process.ask(settings, {**_task_for(settings, name, path), "code": code.decode()})
+    except NoAnswer as error:
+        raise InvalidWorker(f"it cannot be imported: {error}") from None
+    if answer.get("is_worker") is False:
+        raise InvalidWorker(answer["problem"], answer.get("line", 1), answer.get("column", 1))
+    return answer
+
+
+def know_worker(settings: Settings, name: str, path: str, answer: dict[str, Any]) -> None:
+    """Keep what check_worker found, now that the code is in its place."""
+    made_from = {**answer.pop("files", {}), path: version(path)}
+    _keep(settings, _task_for(settings, name, path), {**answer, "files": made_from})
+
+
+def _task_for(settings: Settings, name: str, path: str) -> dict[str, Any]:
+    return {"look": "worker", "name": name, "path": path, "workers": JobPaths(settings.data).workers}
+
+
+def _known(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to a task, the one that is kept if it still holds."""
+    asked, path = _place(settings, task)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(files.read_bounded(path, MAX_KNOWN_BYTES))
+        if kept["asked"] == asked and kept["files"] == {name: version(name) for name in kept["files"]}:
+            return dict(kept["answer"])
+    try:
+        answer = python_process.ask(settings, task)
+    except NoAnswer as error:
+        return {"problem": str(error)}
+    _keep(settings, task, answer)
+    return answer
+
+
+def _place(settings: Settings, task: Mapping[str, Any]) -> tuple[str, str]:
+    """Return all that an answer depends on beside files, as a text, and where the answer is kept."""
+    asked = json.dumps([FORMAT, python_process.interpreter(settings), settings.python_path, task], sort_keys=True)
+    return asked, f"{JobPaths(settings.data).known}/{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+
+
+def _keep(settings: Settings, task: Mapping[str, Any], answer: dict[str, Any]) -> None:
+    """Keep an answer, unless something is wrong: that may be mended elsewhere, by installing a library."""
+    made_from = answer.pop("files", None)
+    if not made_from or "problem" in answer:
+        return
+    asked, path = _place(settings, task)
+    folder, name = os.path.split(path)
+    temporary = f"{folder}/.{name}.{os.getpid()}.{threading.get_ident()}"  # two may find it out at once
+    with contextlib.suppress(OSError):  # then it is found out again
+        files.make_private_directory(folder)
+        descriptor = files.open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            files.write_all(descriptor, json.dumps({"asked": asked, "files": made_from, "answer": answer}).encode())
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+
+
+def version(path: str) -> list[int] | None:
+    """Return what changes whenever a file is written; None if it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
