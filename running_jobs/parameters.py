@@ -203,8 +203,9 @@ def with_defaults(schema: Sequence[Parameter], values: Mapping[str, Any]) -> dic
 
 def read_typed(field: str, schema: Sequence[Parameter], typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the values that a form's texts mean, still to be checked; an empty text is none. Raise InvalidJob."""
+    known = {parameter.name: parameter for parameter in schema}
     return {
-        parameter.name: parameter.read(f"{field}.{parameter.name}", typed[parameter.name])
-        for parameter in schema
-        if typed.get(parameter.name, "").strip()
+        name: known[name].read(f"{field}.{name}", text) if name in known else text
+        for name, text in typed.items()
+        if text.strip()
     }

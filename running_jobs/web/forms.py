@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hmac
+import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import g, request
 
+from running_jobs import approved_commands
+from running_jobs.admission import schema_in
 from running_jobs.errors import AmbiguousId, InvalidJob, NoSuchJob, NotAllowed
 from running_jobs.option_texts import read_option
+from running_jobs.parameters import Parameter, read_typed
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.auth import token
+from running_jobs.web.launching import PARAMETER, worker_answers
 from running_jobs.web.page_view import DEFAULT_CONTEXT, DEFAULT_PRIORITY
-from running_jobs.web.parts import parts
+from running_jobs.web.parts import Parts, parts
 
 CHANGEABLE = ("name", "context", "priority", "delay", "at", "after", "retries", "retry_delay", "timeout")
 SHOWN = "shown."  # before a field's name: the text that it held when the form was shown
-_NO_OPTIONS = ("cmd", "token", "back", "hold")
+MAX_FIELDS = 200
+_NO_OPTIONS = ("cmd", "token", "back", "hold", "worker", "parameters", "class", "method", "params", "approved")
 
 
 def read_form() -> dict[str, str]:
@@ -27,7 +34,7 @@ def read_form() -> dict[str, str]:
         raise InvalidJob("body", "expected a form (application/x-www-form-urlencoded)")
     try:
         body = request.get_data(cache=False).decode()
-        form = dict(parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=100))
+        form = dict(parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
     except UnicodeDecodeError:
         raise InvalidJob("body", "is not UTF-8") from None
     except ValueError:
@@ -37,14 +44,50 @@ def read_form() -> dict[str, str]:
     return form
 
 
-def options_of_launch(form: dict[str, str], store: JobStore) -> dict[str, Any]:
-    """Turn the launch form's texts into job options. Raise InvalidJob for a field that cannot be read."""
-    options: dict[str, Any] = {"command": {"type": "exec", "cmd": form.get("cmd", "").replace("\r\n", "\n")}}
+def options_of_launch(form: dict[str, str], parts: Parts) -> dict[str, Any]:
+    """Turn a launch form's texts into job options. Raise InvalidJob for a field that cannot be read."""
+    options: dict[str, Any] = {"command": _command(form, parts)}
     for name, typed in form.items():
-        if name not in _NO_OPTIONS and typed.strip():
-            options[name] = _read(name, typed, store)
+        if name not in _NO_OPTIONS and not name.startswith(PARAMETER) and typed.strip():
+            options[name] = _read(name, typed, parts.store)
     options["start"] = form.get("hold") != "1"
     return options
+
+
+def _command(form: dict[str, str], parts: Parts) -> dict[str, Any]:
+    """Return what is to run: by its fields a worker, a method, an approved command, or else a shell line."""
+    if "worker" in form:
+        [worker] = worker_answers(parts, [form["worker"]])
+        parameters = _parameters(form, schema_in(worker["information"]))
+        return {"type": "worker", "name": form["worker"], "parameters": parameters}
+    if "class" in form:
+        params = _json(form.get("params", ""), "params", [])
+        return {"type": "method", "class": form["class"], "method": form.get("method", ""), "params": params}
+    if "approved" in form:
+        name = form["approved"]
+        found = approved_commands.find_command(parts.settings.allowed_commands, "approved", name)
+        return {"type": "approved", "name": name, "parameters": _parameters(form, found.parameters)}
+    return {"type": "exec", "cmd": form.get("cmd", "").replace("\r\n", "\n")}
+
+
+def _parameters(form: dict[str, str], schema: Sequence[Parameter]) -> Any:
+    """Return parameters: those of the free field, and over them those that have fields of their own."""
+    typed = {name[len(PARAMETER) :]: text for name, text in form.items() if name.startswith(PARAMETER)}
+    free = _json(form.get("parameters", ""), "parameters", {})
+    fields = read_typed("parameters", schema, typed)
+    return {**free, **fields} if isinstance(free, dict) else free
+
+
+def _json(typed: str, field: str, empty: Any) -> Any:
+    """Return the value that a text means: JSON, or else itself; what begins as JSON and is none is a mistake."""
+    if not typed.strip():
+        return empty
+    try:
+        return json.loads(typed)
+    except (ValueError, RecursionError) as error:
+        if typed.lstrip()[0] in "[{":
+            raise InvalidJob(field, f"is not JSON: {str(error)[:200]}") from None
+        return typed
 
 
 def options_of_change(form: dict[str, str], store: JobStore, settings: Settings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from running_jobs.web.results import Results, list_results
 from running_jobs.web.sending import is_picture
 from running_jobs.web.waiting import Outlook
 
-TABS = ("log", "err", "files", "details")
+TABS = ("log", "err", "response", "files", "details")
 SHOWN_FILES = 1000
 SHOWN_PICTURES = 6
 SHOWN_OTHERS = 5
@@ -29,13 +29,14 @@ def job_view(parts: Parts, outlook: Outlook, job_id: str, tab: str | None, with_
     paths = parts.store.paths
     results = list_results(paths.results(job_id))
     shown_tab = tab if tab in TABS else "log"
+    response_size = _size_of(paths.response(job_id))
     row = summarize(job)
     outlook.learn([row])
     waiting = outlook.of(row)
     view = row_view(row, outlook)
     view.update(
         tab=shown_tab,
-        tabs=TABS,
+        tabs=[name for name in TABS if name != "response" or response_size or shown_tab == name],
         command=job.what,
         is_final=job.is_final,
         verbs=_verbs(job),
@@ -50,6 +51,7 @@ def job_view(parts: Parts, outlook: Outlook, job_id: str, tab: str | None, with_
         pictures=_newest_pictures(results),
         facts=_facts(job) if shown_tab == "details" else [],
         attempts=_attempts(job, outlook.now.wall_s) if shown_tab == "details" else [],
+        response=_response_view(paths.response(job_id)) if shown_tab == "response" else None,
         err_size=_size_of(paths.err(job_id)),
     )
     if with_log and shown_tab in ("log", "err"):
@@ -150,6 +152,14 @@ def _log_view(path: str) -> dict[str, Any]:
         "log_end": shown_end,
         "skipped": wording.size(start) if start else None,
     }
+
+
+def _response_view(path: str) -> dict[str, Any]:
+    try:
+        data, start, _ = logs.tail(path)
+    except OSError as error:
+        return {"text": f"The response cannot be read: {error.strerror}.", "skipped": None}
+    return {"text": data.decode(errors="replace"), "skipped": wording.size(start) if start else None}
 
 
 def _size_of(path: str) -> str | None:

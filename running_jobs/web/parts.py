@@ -12,6 +12,7 @@ from running_jobs.actions import Actions
 from running_jobs.index import JobIndex
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
+from running_jobs.web.described import Described
 from running_jobs.worker_actions import WorkerActions
 
 
@@ -23,6 +24,7 @@ class Parts:
         self.store = JobStore.of(settings)
         self.actions = Actions(settings, self.store)
         self.workers = WorkerActions(settings, self.store)
+        self.described = Described()
         self.index = JobIndex(self.store)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
 

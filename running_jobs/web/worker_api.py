@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from running_jobs.web.launching import worker_answers
 from running_jobs.web.parts import parts
 from running_jobs.web.reading import text_body
 from running_jobs.web.responses import envelope
+
+WAIT_S = 20.0
 
 blueprint = Blueprint("workers", __name__)
 
@@ -14,7 +17,7 @@ blueprint = Blueprint("workers", __name__)
 @blueprint.get("/workers")
 def list_workers() -> Response:
     """List the workers with what they say of themselves."""
-    found = parts().workers.all()
+    found = worker_answers(parts(), parts().workers.workers.names(), WAIT_S)
     return envelope(200, f"{len(found)} workers", found)
 
 

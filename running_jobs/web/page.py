@@ -1,0 +1,132 @@
+"""Rendering the page: what its address says, what was said, and all that it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from flask import g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from running_jobs import spec
+from running_jobs.clocks import local_zone
+from running_jobs.errors import JobsError, NoSuchJob
+from running_jobs.index import JobFilter, is_cursor
+from running_jobs.job import JobStatus, is_job_id
+from running_jobs.web import launching, page_view
+from running_jobs.web.auth import token
+from running_jobs.web.editor import editor_view
+from running_jobs.web.job_view import job_view
+from running_jobs.web.parts import parts
+from running_jobs.web.waiting import Outlook
+
+PAGE_PARAMETERS = ("job", "tab", "status", "context", "q", "before", "run", "of", "code")
+SAID = {
+    "launch": "The job was launched.",
+    "hold": "The job was created. It waits until it is started.",
+    "start": "The job was queued.",
+    "stop": "The job was asked to stop.",
+    "kill": "The job was killed.",
+    "delete": "The job was deleted with its logs and results.",
+    "again": "A copy of the job was launched.",
+    "set": "The job was changed.",
+    "same": "Nothing was changed: every field held what it held before.",
+    "pause": "Paused: nothing new starts, running jobs go on.",
+    "resume": "Queued jobs start again.",
+    "saved": "The worker was saved. Jobs that are queued or running keep the code that they were queued with.",
+    "saved-but": "The worker was saved, but cannot be imported now; its page says why.",
+    "worker-deleted": "The worker was deleted.",
+}
+
+
+def page_parameters(pairs: Any) -> dict[str, str]:
+    """Keep what the page knows, if it can be true: anything else in an address is passed over."""
+    found = {name: value for name, value in pairs if name in PAGE_PARAMETERS and value}
+    if not is_job_id(found.get("job", "x" * 8)):
+        del found["job"]
+    if not is_cursor(found.get("before", "x" * 8)):
+        del found["before"]
+    if found.get("status") not in (None, *(status.value for status in JobStatus)):
+        del found["status"]
+    return found
+
+
+def back_of(form: dict[str, str]) -> dict[str, str]:
+    """Return the page's parameters as they were where a form was shown."""
+    return page_parameters(parse_qsl(form.get("back", "")))
+
+
+def to_page(parameters: dict[str, str]) -> AnyResponse:
+    """Send the browser back to the page after a form was posted."""
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return redirect(f"{url_for('pages.show_page')}?{query}", 303)
+
+
+def render_page(
+    parameters: dict[str, str],
+    message: str | None = None,
+    error: str | None = None,
+    form: dict[str, str] | None = None,
+    change: dict[str, str] | None = None,
+    editor: dict[str, str] | None = None,
+    wrong_at: tuple[int | None, int | None] = (None, None),
+) -> str:
+    """Render the page; `form`, `change` and `editor` are forms to show again as they were filled in.
+
+    `wrong_at` are the line and the column of the editor's text at which it is wrong.
+    """
+    wanted = JobFilter(parameters.get("status"), parameters.get("context"), parameters.get("q"))
+    page = parts().index.page(wanted, parameters.get("before"))
+    outlook = Outlook(parts())
+    outlook.learn(page.rows)
+    live = request.args.get("part") == "live"
+    chosen = None
+    edited = None if live else editor_view(parts(), parameters.get("code"), editor, wrong_at)
+    if "job" in parameters and edited is None:
+        try:
+            chosen = job_view(parts(), outlook, parameters["job"], parameters.get("tab"), not live)
+        except NoSuchJob as missing:
+            error = error or (None if message else str(missing))
+        except JobsError as unreadable:
+            error = error or str(unreadable)
+    return render_template(
+        "live.html" if live else "page.html",
+        rows=[page_view.row_view(row, outlook) for row in page.rows],
+        older=page.next_before,
+        total=page.total,
+        job=chosen,
+        here=parameters,
+        strip=page_view.strip_view(parts(), outlook),
+        launch=None if live else launching.launch_view(parts(), parameters.get("run"), parameters.get("of")),
+        editor=edited,
+        logs=[] if live else page_view.logs_view(parts()),
+        settings=parts().settings,
+        zone=local_zone(outlook.now.wall_s),
+        problems=parts().index.problems(),
+        form=form or {},
+        options_are_given=_options_are_given(form or {}),
+        change=change,
+        message=message,
+        error=error,
+        token=token(parts(), g.user),
+        back=urlencode(parameters),
+        link=_link_from(parameters),
+    )
+
+
+def _options_are_given(form: dict[str, str]) -> bool:
+    """Say whether a form that is shown again has something in the fields that are folded away at first."""
+    return any(text.strip() for name, text in form.items() if name in spec.OPTIONS and name not in ("name", "command"))
+
+
+def _link_from(parameters: dict[str, str]) -> Any:
+    """Return a function for templates: this page's address with some parameters changed, or left out with None."""
+
+    base: str = url_for("pages.show_page")
+
+    def link(**changes: str | None) -> str:
+        kept = {**parameters, **({"code": None} if changes.get("job") else {}), **changes}  # a job takes its place
+        query = urlencode({name: value for name, value in kept.items() if value})
+        return f"{base}?{query}" if query else base
+
+    return link
