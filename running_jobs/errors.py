@@ -127,6 +127,14 @@ class WorkerInUse(JobsError):
         self.name = name
 
 
+class WorkerChanged(JobsError):
+    """Somebody else saved or deleted the worker since its code was shown; nothing was stored."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Worker {name} was changed by somebody else meanwhile. Save again to put yours in its place.")
+        self.name = name
+
+
 class LockTimeout(JobsError):
     """A lock was not to be had in time; nothing was changed."""
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from running_jobs import looking, workers
-from running_jobs.errors import NoSuchJob, NotAllowed, StorageFailed, UnreadableJob, WorkerInUse
+from running_jobs.errors import (
+    NoSuchJob,
+    NoSuchWorker,
+    NotAllowed,
+    StorageFailed,
+    UnreadableJob,
+    WorkerChanged,
+    WorkerInUse,
+)
 from running_jobs.job import ACTIVE, QUEUED
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
@@ -43,11 +52,19 @@ class WorkerActions:
         """Return a worker's code. Raise NoSuchWorker."""
         return self.workers.code(name).decode(errors="replace")
 
-    def save(self, name: str, text: str, is_new: bool = False) -> dict[str, Any]:
+    def digest(self, name: str) -> str:
+        """Return what is another whenever a worker's code is; empty if there is no such worker."""
+        try:
+            return hashlib.sha256(self.workers.code(name)).hexdigest()
+        except NoSuchWorker:
+            return ""
+
+    def save(self, name: str, text: str, is_new: bool = False, was: str | None = None) -> dict[str, Any]:
         """Store a worker's code, and return the worker as show does. Jobs that are queued or run keep theirs.
 
-        Raise InvalidWorker if it does not compile or has no such class, WorkerInUse if it is there although it `is_new`
-        or comes with the application, NotAllowed where only approved commands run.
+        `was` is the digest of the code that it is to take the place of. Raise InvalidWorker if it does not compile or
+        has no such class, WorkerInUse if it is there although it `is_new` or comes with the application, WorkerChanged
+        if it is not what it `was`, NotAllowed where only approved commands run.
         """
         self._refuse_where_only_approved_commands_run()
         workers.refuse_wrong_name(name)
@@ -60,6 +77,8 @@ class WorkerActions:
             with self._store.door():
                 if is_new and name in self.workers.names():
                     raise WorkerInUse(name, "is there already. Edit it, or choose another name.")
+                if was is not None and was != self.digest(name):
+                    raise WorkerChanged(name)
                 self.workers.write(name, code, self._store.sync)
         except OSError as error:
             raise StorageFailed(f"Worker {name}", error) from error

@@ -466,6 +466,14 @@ def plain_browser(tmp_path: Path) -> Iterator[Any]:
         yield chrome
 
 
+@pytest.fixture
+def forms(data: Path) -> Any:
+    """Give the page of an application in this process."""
+    from .forms import Forms
+
+    return Forms(data)
+
+
 class Nginx:
     """A real nginx with deploy/nginx.conf, on ports of its own: `root` and `prefixed` are its two clients."""
 

@@ -13,75 +13,25 @@ from typing import Any
 
 import pytest
 from werkzeug.security import generate_password_hash
-from werkzeug.test import Client, TestResponse
 
 from running_jobs import wording
 from running_jobs.actions import Actions
 from running_jobs.index import JobIndex
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, Job
 from running_jobs.records import public_record
-from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web import serving
-from running_jobs.web.application import build_app
 
 from .conftest import Server, dispatcher_of, kill_and_wait, wait_for, wait_for_end
+from .forms import Forms, alerts_of
 
 CMD = {"type": "exec", "cmd": "true"}
-
-
-class Forms:
-    """The page of one application, asked in this process; nothing is served."""
-
-    def __init__(self, data: Path) -> None:
-        self.client: Client = build_app(load_settings(str(data))).test_client()
-
-    def page(self, query: str = "") -> str:
-        """Return the page's HTML."""
-        answer = self.client.get(f"/?{query}")
-        assert answer.status_code == 200
-        return answer.text
-
-    def get(self, path: str, **more: Any) -> SimpleNamespace:
-        """Return an answer, read to its end: code, headers, body."""
-        with self.client.get(path, **more) as answer:
-            return SimpleNamespace(code=answer.status_code, headers=answer.headers, body=answer.data)
-
-    def job(self, job: Job, more: str = "") -> str:
-        """Return the page with a job chosen."""
-        return self.page(f"job={job.id}{more}")
-
-    def post(self, path: str, fields: dict[str, str], auth: tuple[str, str] | None = None) -> TestResponse:
-        """Post a form with the page's token."""
-        found = re.search(r'name="token" value="(\w+)"', self.client.get("/", auth=auth).text)
-        token = found[1] if found else ""
-        return self.client.post(path, data={"token": token, **fields}, auth=auth)
-
-    def save(self, job: Job, fields: dict[str, str]) -> TestResponse:
-        """Post the form that changes a job as a browser would: all it was shown with, but for some fields."""
-        form = self.job(job).split('id="change-form"')[1].split("</form>")[0]
-        shown = dict(re.findall(r'name="shown\.(\w+)" value="([^"]*)"', form))
-        texts = {name: html.unescape(text) for name, text in shown.items()}
-        assert texts.keys() >= fields.keys()
-        return self.post(
-            f"/jobs/{job.id}/set", {**{f"shown.{name}": text for name, text in texts.items()}, **texts, **fields}
-        )
-
-
-@pytest.fixture
-def forms(data: Path) -> Forms:
-    """Give the page of an application in this process."""
-    return Forms(data)
 
 
 @pytest.fixture
 def held(actions: Actions) -> Callable[..., Job]:
     """Give a function that stores a job; it is queued only if that is asked for."""
     return lambda **options: actions.submit({"command": CMD, **options})
-
-
-def alerts_of(page: str) -> str:
-    return " ".join(html.unescape(found) for found in re.findall(r'role="alert">([^<]*)<', page) if "lost" not in found)
 
 
 def summary_of(page: str) -> str:

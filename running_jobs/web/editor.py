@@ -49,6 +49,7 @@ def editor_view(
         "name": name,
         "code": code,
         "is_new": is_new,
+        "was": form.get("was") if form else parts.workers.digest(name),
         "line": wrong_at[0],
         "column": wrong_at[1],
         "may_edit": not is_fixed and not parts.settings.allowed_commands,

@@ -81,7 +81,8 @@ def render_page(
     outlook.learn(page.rows)
     live = request.args.get("part") == "live"
     chosen = None
-    edited = None if live else editor_view(parts(), parameters.get("code"), editor, wrong_at)
+    has_forms = g.may_change and not live
+    edited = editor_view(parts(), parameters.get("code"), editor, wrong_at) if has_forms else None
     if "job" in parameters and edited is None:
         try:
             chosen = job_view(parts(), outlook, parameters["job"], parameters.get("tab"), not live)
@@ -97,7 +98,7 @@ def render_page(
         job=chosen,
         here=parameters,
         strip=page_view.strip_view(parts(), outlook),
-        launch=None if live else launching.launch_view(parts(), parameters.get("run"), parameters.get("of")),
+        launch=launching.launch_view(parts(), parameters.get("run"), parameters.get("of")) if has_forms else None,
         editor=edited,
         logs=[] if live else page_view.logs_view(parts()),
         settings=parts().settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, g, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from running_jobs.errors import InvalidWorker, JobsError
+from running_jobs.errors import InvalidWorker, JobsError, WorkerChanged
 from running_jobs.job import JobStatus
 from running_jobs.web.forms import options_of_change, options_of_launch, read_form
 from running_jobs.web.page import SAID, back_of, page_parameters, render_page, to_page
@@ -74,8 +74,10 @@ def save_worker() -> AnyResponse | tuple[str, int]:
     form = read_form()
     name = form.get("name", "").strip()
     try:
-        saved = parts().workers.save(name, form.get("code", ""), is_new=form.get("new") == "1")
+        saved = parts().workers.save(name, form.get("code", ""), is_new=form.get("new") == "1", was=form.get("was"))
     except JobsError as error:
+        if isinstance(error, WorkerChanged):
+            form["was"] = parts().workers.digest(name)
         at = (error.line, error.column) if isinstance(error, InvalidWorker) else (None, None)
         return render_page(back_of(form), error=str(error), editor=form, wrong_at=at), code_of(error)
     back = {name: value for name, value in back_of(form).items() if name != "job"}

@@ -25,6 +25,7 @@ from running_jobs.errors import (
     NotApproved,
     StorageFailed,
     UnreadableJob,
+    WorkerChanged,
     WorkerInUse,
     WrongState,
 )
@@ -40,6 +41,7 @@ CODES: dict[type[JobsError], int] = {
     NoSuchWorker: 404,
     InvalidWorker: 400,
     WorkerInUse: 409,
+    WorkerChanged: 409,
     WrongState: 409,
     UnreadableJob: 409,
     LockTimeout: 503,
