@@ -12,9 +12,10 @@ export function editCode(code) {
       insert(code, `\n${indentation(code)}`);
     }
   });
-  let leaves = code.dataset.line === undefined;
+  const isSaved = () => code.value === saved && code.dataset.unsaved === undefined;
+  let leaves = isSaved();
   code.form.addEventListener("submit", () => { leaves = true; });
-  code.addEventListener("input", () => { leaves = code.value === saved && code.dataset.line === undefined; });
+  code.addEventListener("input", () => { leaves = isSaved(); });
   addEventListener("beforeunload", (event) => { if (!leaves) event.preventDefault(); });
 }
 

@@ -50,6 +50,7 @@ def editor_view(
         "code": code,
         "is_new": is_new,
         "was": form.get("was") if form else parts.workers.digest(name),
+        "is_unsaved": form is not None,
         "line": wrong_at[0],
         "column": wrong_at[1],
         "may_edit": not is_fixed and not parts.settings.allowed_commands,
