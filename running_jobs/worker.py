@@ -6,10 +6,10 @@ Runs under people's own interpreters: from Python 3.9 on, with the standard libr
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
+import textwrap
 from typing import Any
 
 from running_jobs.paths import response_path
@@ -65,8 +65,8 @@ class Worker:
         `{"description": text, "parameters": [{"name", "type", "required", "default", "choices", "description"}, ...]}`;
         types are string, integer, number, boolean, array, object. Without parameters, anything is taken.
         """
-        own = type(self).__doc__
-        return {"description": inspect.cleandoc(own) if own else "", "parameters": []}
+        first, _, rest = (type(self).__doc__ or "").partition("\n")
+        return {"description": f"{first.strip()}\n{textwrap.dedent(rest)}".strip(), "parameters": []}
 
 
 def _stdout() -> int:

@@ -15,14 +15,13 @@ import json
 import os
 import signal
 import sys
-import traceback
 import types
 from typing import Any
 
-from running_jobs.settings import PROJECT
 from running_jobs.worker import Worker
 
 USAGE = "usage: python -m running_jobs.commands.worker NAME [JSON]   (JSON is an object of parameters)"
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 128 + signal.SIGTERM
 
 
@@ -119,6 +118,8 @@ def _run(task: dict[str, Any]) -> int:
             return EXIT_STOPPED
         worker.run()
     except Exception:
+        import traceback  # not in each job's start
+
         told = traceback.format_exc()
         with contextlib.suppress(OSError):
             Worker().log(told.rstrip("\n"))
@@ -129,6 +130,8 @@ def _run(task: dict[str, Any]) -> int:
 
 def _defaults(worker: Worker) -> dict[str, Any]:
     """Return the defaults that a worker declares; what cannot be read declares none."""
+    if type(worker).get_information is Worker.get_information:
+        return {}
     from running_jobs.parameters import read_schema
 
     try:
