@@ -8,6 +8,7 @@ integer, number, boolean, array, object) or as Python does. Pure.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,10 +58,8 @@ class Parameter:
 
     def check(self, field: str, value: Any) -> Any:
         """Return a value that fits. Raise InvalidJob."""
-        if self.type is not None and (type(value) is bool) != (self.type == "boolean"):
-            raise InvalidJob(field, f"expected {_EXPECTED[self.type]}, found {kind(value)}")
-        if self.type is not None and not isinstance(value, _TYPES[self.type]):
-            raise InvalidJob(field, f"expected {_EXPECTED[self.type]}, found {kind(value)}")
+        if self.type is not None and not _is_of_type(self.type, value):
+            raise InvalidJob(field, f"expected {_EXPECTED[self.type]}, found {_found(value)}")
         if isinstance(value, str):
             text(field, value)
         if self.choices and not any(value == choice and type(value) is type(choice) for choice in self.choices):
@@ -69,9 +68,9 @@ class Parameter:
         if self.pattern is not None and not (isinstance(value, str) and re.fullmatch(self.pattern, value)):
             raise InvalidJob(field, f"expected a text that fits {self.pattern} as a whole")
         if self.minimum is not None and not (_is_number(value) and value >= self.minimum):
-            raise InvalidJob(field, f"expected at least {self.minimum:g}, found {value!r}"[:200])
+            raise InvalidJob(field, f"expected at least {self.minimum}, found {_found(value)}"[:200])
         if self.maximum is not None and not (_is_number(value) and value <= self.maximum):
-            raise InvalidJob(field, f"expected at most {self.maximum:g}, found {value!r}"[:200])
+            raise InvalidJob(field, f"expected at most {self.maximum}, found {_found(value)}"[:200])
         return value
 
     def read(self, field: str, typed: str) -> Any:
@@ -92,8 +91,31 @@ class Parameter:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _is_of_type(name: str, value: Any) -> bool:
+    if isinstance(value, bool):  # which Python counts among the whole numbers
+        return name == "boolean"
+    if isinstance(value, float):
+        return name == "number" and math.isfinite(value)
+    return isinstance(value, _TYPES[name])
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_bound(value: Any) -> bool:
+    try:
+        return _is_number(value) and math.isfinite(value)
+    except OverflowError:  # hundreds of digits are not worth a message that names them
+        return False
+
+
+def _found(value: Any) -> str:
+    """Say what a value is; a number by itself, since "a number" tells nothing where numbers are expected."""
+    try:
+        return repr(value)[:40] if _is_number(value) else kind(value)
+    except ValueError:  # thousands of digits
+        return "a huge number"
 
 
 def read_schema(found: Any) -> list[Parameter]:
@@ -135,12 +157,24 @@ def _parameter(entry: Any) -> Parameter:
     if "type" in given:
         given["type"] = _ALIASES.get(given["type"], given["type"])
     made = Parameter(**{**given, "choices": tuple(given.get("choices", ()))})
+    _refuse_what_nothing_fits(made)
     try:
         for value in (*made.choices, *([] if made.default is None else [made.default])):
             made.check(name, value)
     except InvalidJob as error:
         raise InvalidSchema(f"{name}: its own default or choices do not fit: {error.problem}") from None
     return made
+
+
+def _refuse_what_nothing_fits(declared: Parameter) -> None:
+    """Raise InvalidSchema for rules that no value could keep: a schema like that says something else than was meant."""
+    if declared.pattern is not None and declared.type not in (None, "string"):
+        raise InvalidSchema(f"{declared.name}: pattern: expected only with type string")
+    bounds = [bound for bound in (declared.minimum, declared.maximum) if bound is not None]
+    if bounds and (declared.type not in (None, "integer", "number") or declared.pattern is not None):
+        raise InvalidSchema(f"{declared.name}: minimum and maximum: expected only with type integer or number")
+    if bounds != sorted(bounds):
+        raise InvalidSchema(f"{declared.name}: minimum: expected at most the maximum, {declared.maximum}")
 
 
 def _is_pattern(value: Any) -> bool:
@@ -158,8 +192,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "default": lambda value: True,
     "choices": lambda value: isinstance(value, (list, tuple)) and len(value) > 0,
     "pattern": _is_pattern,
-    "minimum": _is_number,
-    "maximum": _is_number,
+    "minimum": _is_bound,
+    "maximum": _is_bound,
     "description": lambda value: isinstance(value, str),
 }
 _WANTED = {
