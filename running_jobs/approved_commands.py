@@ -16,11 +16,15 @@ from running_jobs.errors import InvalidJob
 from running_jobs.parameters import InvalidSchema, Parameter, check_values, read_schema, with_defaults
 
 VARIABLE = "PARAM_"  # before a parameter's name in the environment: no value can stand for a PATH
-PLAIN_TEXT = r"[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]*"  # no option, no line end: for texts that declare nothing better
 
 _KEYS = ("command", "cmd", "description", "parameters", "cwd", "env")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TYPES = ("string", "integer", "number", "boolean")
+_SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SHELL_LINE_FOLLOWS = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+MAX_NAME = 100
+MAX_ARGUMENT_BYTES = (128 << 10) - 1  # of one argument or NAME=VALUE, as execve(2) takes it
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,19 @@ class ApprovedCommand:
     env: Mapping[str, str] | None = None
 
     def check(self, field: str, values: Any) -> dict[str, Any]:
-        """Return values that fit. Raise InvalidJob for one that does not, is missing or is not declared."""
-        return check_values(field, self.parameters, values)
+        """Return values that fit. Raise InvalidJob for one that does not, is missing or is not declared.
+
+        A text without pattern or choices is one line that is not empty. With a pattern it may only begin with a dash
+        if the pattern does: no value becomes an option where nobody thought of it.
+        """
+        given = check_values(field, self.parameters, values)
+        for parameter in self.parameters:
+            if given.get(parameter.name) is not None:
+                _check_text(f"{field}.{parameter.name}", parameter, given[parameter.name])
+        handed_over = [*self.argv(given, ""), *(f"{name}={text}" for name, text in self.variables(given).items())]
+        if any(len(text.encode()) > MAX_ARGUMENT_BYTES for text in handed_over):
+            raise InvalidJob(field, f"expected at most {MAX_ARGUMENT_BYTES} bytes in one argument")
+        return given
 
     def argv(self, values: Mapping[str, Any], shell: str) -> list[str]:
         """Return the arguments to execute; one whose parameter has no value is left out."""
@@ -73,6 +88,8 @@ def find_command(allowed_commands: Mapping[str, Any], field: str, name: str) -> 
 def read_command(name: str, entry: Any) -> ApprovedCommand:
     """Read one entry of the setting. Raise ValueError, its text saying what was expected."""
     where = f"[allowed_commands.{name}]"
+    if not (0 < len(name) <= MAX_NAME and name.isprintable() and name.strip() == name and name[0] != "-"):
+        raise ValueError(f"a name of 1 to {MAX_NAME} characters on one line, not beginning with -, found {name!r:.120}")
     if not isinstance(entry, Mapping):
         raise ValueError("a table of tables, as [allowed_commands.NAME]")
     for key in entry:
@@ -82,13 +99,7 @@ def read_command(name: str, entry: Any) -> ApprovedCommand:
         raise ValueError(f"{where} with either command or cmd")
     template = _template(where, entry.get("command", entry.get("cmd")))
     parameters = _parameters(where, entry.get("parameters", {}))
-    if not isinstance(template, str):
-        declared = {parameter.name for parameter in parameters}
-        for used in _PLACEHOLDER.findall(" ".join(template)):
-            if used not in declared:
-                raise ValueError(f"{where} parameters to declare {used}, which command uses")
-        if _PLACEHOLDER.search(template[0]):
-            raise ValueError(f"{where} command to begin with the name of a program, not with a parameter")
+    _refuse_wrong_placeholders(where, template, {parameter.name for parameter in parameters})
     description, cwd, env = entry.get("description", ""), entry.get("cwd", ""), entry.get("env", {})
     if not isinstance(description, str):
         raise ValueError(f"{where} description as a text")
@@ -102,17 +113,47 @@ def read_command(name: str, entry: Any) -> ApprovedCommand:
 def _template(where: str, found: Any) -> tuple[str, ...] | str:
     if isinstance(found, str) and found.strip() and "\0" not in found:
         return found
-    if isinstance(found, list) and found and all(isinstance(item, str) and "\0" not in item for item in found):
-        return tuple(found)
+    if isinstance(found, list) and all(isinstance(item, str) and "\0" not in item for item in found):
+        if found and found[0].strip():
+            return tuple(found)
+        raise ValueError(f"{where} command to begin with the name of a program")
     raise ValueError(f"{where} command as a list of texts or a shell line")
+
+
+def _refuse_wrong_placeholders(where: str, template: tuple[str, ...] | str, declared: set[str]) -> None:
+    """Raise ValueError for a placeholder that is not declared, or stands where no value may go."""
+    if isinstance(template, str):
+        for found in _PLACEHOLDER.finditer(template):
+            if found[1] in declared and template[found.start() - 1 : found.start()] != "$":
+                raise ValueError(f'{where} "${VARIABLE}{found[1]}" in a shell line, not {found[0]}')
+        return
+    for place, argument in enumerate(template):
+        for used in _PLACEHOLDER.findall(argument):
+            if used not in declared:
+                raise ValueError(f"{where} parameters to declare {used}, which command uses")
+            if place == 0:
+                raise ValueError(f"{where} command to begin with the name of a program, not with a parameter")
+            if _is_shell_line(template, place):
+                raise ValueError(f'{where} "${VARIABLE}{used}" in a shell line, not {{{used}}}')
+
+
+def _is_shell_line(template: tuple[str, ...], place: int) -> bool:
+    """Say whether a shell reads this argument as its line, as in `bash -c LINE`."""
+    has_shell = any(os.path.basename(argument) in _SHELLS for argument in template[: place - 1])
+    return has_shell and _SHELL_LINE_FOLLOWS.fullmatch(template[place - 1]) is not None
 
 
 def _parameters(where: str, found: Any) -> tuple[Parameter, ...]:
     try:
+        if isinstance(found, Mapping):
+            for name, entry in found.items():
+                if isinstance(entry, str) and entry not in _TYPES:  # a type that is misspelt is no description
+                    raise InvalidSchema(f"{name}: expected one of {', '.join(_TYPES)}, or a table")
         declared = [_narrowed(parameter) for parameter in read_schema(found)]
         for parameter in declared:
             if parameter.default is not None:
                 parameter.check(parameter.name, parameter.default)
+                _check_text(parameter.name, parameter, parameter.default)
     except InvalidSchema as error:
         raise ValueError(f"{where} parameters as a schema: {error}") from None
     except InvalidJob as error:
@@ -121,12 +162,24 @@ def _parameters(where: str, found: Any) -> tuple[Parameter, ...]:
 
 
 def _narrowed(parameter: Parameter) -> Parameter:
-    """Return a parameter that only takes what can be handed over, and no option unless that is declared."""
-    kind = parameter.type or "string"
+    """Return a parameter that only takes what can be handed over."""
+    if parameter.choices:
+        if not all(isinstance(choice, (str, int, float)) for choice in parameter.choices):
+            raise InvalidSchema(f"{parameter.name}: choices: expected texts, numbers, true or false")
+        return parameter
+    kind = parameter.type or ("string" if parameter.minimum is None and parameter.maximum is None else "number")
     if kind not in _TYPES:
         raise InvalidSchema(f"{parameter.name}: type: expected one of {', '.join(_TYPES)}")
-    is_plain = kind == "string" and parameter.pattern is None and not parameter.choices
-    return replace(parameter, type=kind, pattern=PLAIN_TEXT if is_plain else parameter.pattern)
+    return replace(parameter, type=kind)
+
+
+def _check_text(field: str, parameter: Parameter, value: Any) -> None:
+    if not isinstance(value, str) or parameter.choices:
+        return
+    if parameter.pattern is None and (not value or _CONTROL.search(value)):
+        raise InvalidJob(field, "expected one line of text, not empty")
+    if value.startswith("-") and not (parameter.pattern or "").startswith(("-", r"\-")):
+        raise InvalidJob(field, "must not begin with -, as an option would")
 
 
 def _is_variable(name: str, value: Any) -> bool:

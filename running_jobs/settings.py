@@ -157,6 +157,8 @@ def _tables(value: Any) -> dict[str, Any]:
 def _commands(value: Any) -> dict[str, Any]:
     from running_jobs.approved_commands import read_command  # only where some are approved
 
+    if value == {}:  # it is easily read as "none is approved", and would let every shell line pass
+        raise _Problem("at least one [allowed_commands.NAME], or no such table at all")
     for name, entry in _tables(value).items():
         try:
             read_command(name, entry)
