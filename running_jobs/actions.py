@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from running_jobs import checks, logs, spec
-from running_jobs.admission import Admission, existing, what_runs
+from running_jobs.admission import Admission, existing
 from running_jobs.dependencies import refuse_circle
 from running_jobs.errors import DispatcherFailed, InvalidJob, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
@@ -68,7 +68,7 @@ class Actions:
         job = self.store.get(job_id)
         code = None
         if job.status is IDLE:
-            self._admission.refuse_what_is_not_approved(what_runs(job))  # the settings may have changed since
+            self._admission.refuse_to_start(job)  # the settings may have changed since
             [code] = self._admission.look_at_code([job])
 
         def decide(job: Job) -> dict[str, Any] | None:

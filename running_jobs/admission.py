@@ -57,6 +57,15 @@ class Admission:
         existing(template.cwd or "/")
         return template
 
+    def refuse_to_start(self, job: Job) -> None:
+        """Raise NotApproved or NotAllowed for an idle job that the settings do not let anybody run as it stands."""
+        self.refuse_what_is_not_approved(what_runs(job))
+        if self._settings.allowed_commands and job.cwd not in (None, checks.directory("cwd", "~")):
+            raise NotAllowed(
+                f"cwd: {job.cwd} was given before only approved commands ran (allowed_commands is set). "
+                "Use 'again' to run a copy in the home directory."
+            )
+
     def look_at_code(self, jobs: Sequence[Job]) -> list[bytes | None]:
         """See that what the jobs are to run is there and takes their parameters.
 
