@@ -10,6 +10,7 @@ from typing import Any
 
 from running_jobs.child import CommandLine
 from running_jobs.engine import COMMANDS, PACKAGE, PYTHON
+from running_jobs.errors import NotAllowed
 from running_jobs.job import Job
 from running_jobs.paths import JobPaths
 from running_jobs.processes import ENGINE_MARK
@@ -35,7 +36,14 @@ def logs_of(paths: JobPaths, job_id: str) -> set[tuple[int, int]]:
 
 
 def command_line(job: Job, paths: JobPaths, settings: Settings) -> CommandLine:
-    """Say what to execute for a job. Raise KeyError for a type that this version cannot run."""
+    """Say what to execute for a job.
+
+    Raise KeyError for a type that this version cannot run, NotAllowed for what was accepted before the settings let
+    only approved commands run.
+    """
+    if settings.allowed_commands and (job.command["type"] == "exec" or job.env):
+        what = "shell lines" if job.command["type"] == "exec" else "env"
+        raise NotAllowed(f"only approved commands run here (allowed_commands is set), no {what}")
     argv, stdin = _KINDS[job.command["type"]](job, paths, settings)
     environ = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(paths, job.id)}
     environ["JOB_ATTEMPT"] = str(job.attempt)

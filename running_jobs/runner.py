@@ -20,7 +20,7 @@ from running_jobs.clocks import moment, seconds_left
 from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.dependencies import still_to_come
 from running_jobs.ending import Ending, record_of
-from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, UnreadableJob
+from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, NotAllowed, UnreadableJob
 from running_jobs.family import Family
 from running_jobs.housekeeping import tidy
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
@@ -110,8 +110,9 @@ class _Attempt:
             self._follow_earlier(job)
         try:
             command = command_line(job, paths, self.settings)
-        except KeyError:
-            self.ending.problem = f"this version cannot run commands of type {job.command.get('type')}"
+        except (KeyError, NotAllowed) as error:
+            unknown = f"this version cannot run commands of type {job.command.get('type')}"
+            self.ending.problem = unknown if isinstance(error, KeyError) else str(error)
             self.child.abandon()
             self.family.first = 0
         else:

@@ -23,7 +23,7 @@ from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
 
-from .conftest import PROJECT, Listener, Server, wait_for_end
+from .conftest import PROJECT, Listener, Server, wait_for, wait_for_end
 
 BEFORE = 'slots = 4\ngrace_seconds = 1\npython_path = ["{code}"]\nallowed_classes = ["app_jobs.Report"]\n'
 SET = '[allowed_commands.greet]\ncommand = ["echo", "hello", "{who}"]\nparameters = ["who"]\n'
@@ -225,6 +225,37 @@ def test_python_does_not_walk_around_it(
     with pytest.raises(NotAllowed):
         locked.submit({"command": SHELL})
     unchanged()
+
+
+# --- what was let in before
+
+
+def test_what_was_queued_before_is_not_run_by_a_dispatcher_that_knows_the_setting(
+    configure: Callable[..., Actions], store: JobStore
+) -> None:
+    before = configure(BEFORE.format(code="/tmp"))
+    jobs = [
+        before.submit({"command": SHELL, "delay": 1000, "start": True}),
+        before.submit({"command": HTTP, "env": {"A": "b"}, "delay": 1000, "start": True, "callback_failed": SHELL}),
+    ]
+    now = configure(BEFORE.format(code="/tmp") + SET)
+    now.replace_dispatcher()
+    told = "only approved commands run here (allowed_commands is set), no"
+    for job, what in zip(jobs, ("shell lines", "env"), strict=True):
+        now.edit(job.id, {"delay": 0})
+        ended = wait_for_end(store, job.id)
+        assert (ended.status, ended.exit_code, ended.reason) == ("error", None, f"could not start: {told} {what}")
+    [callback] = wait_for(lambda: store.get(jobs[1].id).callbacks)
+    assert (callback["outcome"], callback["detail"]) == ("failed", f"{told} shell lines")
+
+
+@pytest.mark.parametrize("word", ["stop", "kill", "done"])
+def test_ending_a_job_from_before_makes_no_callback_that_is_a_shell_line(
+    server: Server, old: dict[str, str], store: JobStore, word: str
+) -> None:
+    assert server.put(f"/jobs/{old['callback_done']}/status", word).code == 200
+    [callback] = wait_for(lambda: store.get(old["callback_done"]).callbacks)
+    assert (callback["outcome"], "allowed_commands is set" in callback["detail"]) == ("failed", True)
 
 
 # --- what still runs
