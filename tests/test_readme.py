@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -24,7 +25,8 @@ from .conftest import PROJECT, Client, Server, dispatcher_of, free_port, kill_an
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 SET_UP = [block for block in BLOCKS if "venv" in block and "pip" in block]
-COMMANDS = [line for block in BLOCKS if block not in SET_UP for line in block.splitlines()]
+APPROVED = README.partition("\n## Approved commands\n")[2].partition("\n## ")[0]  # where they are, `run` is refused
+COMMANDS = [line for block in BLOCKS if block not in SET_UP and block not in APPROVED for line in block.splitlines()]
 
 
 def test_the_two_set_up_commands_are_there_in_one_line_each() -> None:
@@ -97,17 +99,23 @@ def set_up_classes(data: Path) -> Path:
     return folder
 
 
+def bash(line: str, port: int) -> subprocess.CompletedProcess[str]:
+    """Run a line of the README with this interpreter against a server on a port; fail the test if it fails."""
+    ran = line.replace(".venv/bin/python app.py", f"{sys.executable} {PROJECT}/app.py")
+    ran = ran.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    done = subprocess.run(["bash", "-c", ran], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert done.stdout, line
+    return done
+
+
 def test_every_other_command_runs_as_it_stands(start_server: Callable[..., Server], data: Path) -> None:
     set_up_classes(data)
     server = start_server()
     assert len(COMMANDS) > 10
     for line in COMMANDS:
         assert line.startswith((".venv/bin/python app.py ", "curl ")), line
-        ran = line.replace(".venv/bin/python app.py", f"{sys.executable} {PROJECT}/app.py")
-        ran = ran.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
-        done = subprocess.run(["bash", "-c", ran], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
-        assert done.stdout, line
+        done = bash(line, server.port)
         if line.startswith("curl"):
             assert '"success": true' in done.stdout or '{"status": 200' in done.stdout
 
@@ -126,6 +134,55 @@ def test_the_program_that_queues_a_method_runs_as_it_stands(data: Path, store: J
     assert (by_name.delay, by_name.retries, by_name.what) == (10, 3, "app_jobs.Report::make")
     assert wait_for_end(store, by_class.id).status == "done"
     assert Path(store.paths.response(by_class.id)).read_text() == '{"month": "2026-11", "copies": 2}\n'
+
+
+def set_up_commands(data: Path) -> Path:
+    """Lay the README's approved commands into the settings, and what they need where these say; return that folder."""
+    settings = re.search(r"```toml\n(.*?)```", APPROVED, re.DOTALL)
+    assert settings
+    folder = data.parent / "srv"
+    (folder / "projects" / "lamp").mkdir(parents=True)
+    (folder / "projects" / "lamp" / "scene").write_text("a lamp\n")
+    (folder / "render").mkdir()
+    (folder / "render" / "render").write_text('#!/bin/sh\necho "rendering in $(pwd):" "$@"\n')
+    (folder / "render" / "render").chmod(0o755)
+    with (data / "config.toml").open("a") as config:
+        config.write(settings[1].replace("/srv/", f"{folder}/"))
+    return folder
+
+
+def test_approved_commands_are_run_as_it_stands(
+    start_server: Callable[..., Server], data: Path, store: JobStore
+) -> None:
+    folder = set_up_commands(data)
+    server = start_server()
+    lines = [line for block in BLOCKS if block in APPROVED for line in block.splitlines()]
+    program = re.search(r"```python\n(.*?)```", APPROVED, re.DOTALL)
+    assert program
+    started = [bash(line, server.port) for line in lines]
+    render, pack = (json.loads(done.stdout)["data"][0]["id"] for done in started)
+    by_python = subprocess.run(
+        [sys.executable, "-c", program[1]], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
+    assert by_python.stderr == ""
+    said = [
+        (render, "--width=1280 --quality draft lamp.pov"),
+        (by_python.stdout.strip(), "--width=640 --quality final lamp.pov"),
+    ]
+    if "approved" in cli.main.commands:
+        [in_text] = re.findall(r"`(\.venv/bin/python app\.py approved .*?)`", APPROVED)
+        said.append((bash(in_text, server.port).stdout.strip(), "--width=1280 --quality draft lamp.pov"))
+    for job_id, arguments in said:
+        assert wait_for_end(store, job_id).status == "done"
+        assert Path(store.paths.out(job_id)).read_text() == f"rendering in {folder}/render: {arguments}\n"
+    assert wait_for_end(store, pack).status == "done"
+    assert Path(store.paths.results(pack), "lamp.tar.gz").read_bytes()[:2] == b"\x1f\x8b"
+    [by_hand] = re.findall(r"`(python -m running_jobs\.commands\.approved .*?)`", APPROVED)
+    assert bash(f"cd {PROJECT} && {by_hand.replace('python', sys.executable, 1)}", server.port).stdout.endswith(
+        "/render: --width=640 --quality draft lamp.pov\n"
+    )
+    assert server.post("/jobs", {"command": {"type": "exec", "cmd": "true"}}).code == 403
 
 
 def test_every_setting_is_in_the_readme_and_has_a_place_in_the_code() -> None:
