@@ -16,6 +16,7 @@ from typing import Any
 
 from running_jobs.checks import json_value, kind, text
 from running_jobs.errors import InvalidJob
+from running_jobs.wording import harmless
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -66,7 +67,7 @@ class Parameter:
             known = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in self.choices)
             raise InvalidJob(field, f"expected one of {known}"[:1000])
         if self.pattern is not None and not (isinstance(value, str) and re.fullmatch(self.pattern, value)):
-            raise InvalidJob(field, f"expected a text that fits {self.pattern} as a whole")
+            raise InvalidJob(field, f"expected a text that fits {harmless(self.pattern)} as a whole"[:1000])
         if self.minimum is not None and not (_is_number(value) and value >= self.minimum):
             raise InvalidJob(field, f"expected at least {self.minimum}, found {_found(value)}"[:200])
         if self.maximum is not None and not (_is_number(value) and value <= self.maximum):
@@ -210,7 +211,7 @@ def check_values(field: str, schema: Sequence[Parameter], values: Any) -> dict[s
     for name, value in given.items():
         if name not in known:
             declared = ", ".join(known) or "none"
-            raise InvalidJob(f"{field}.{name}"[:80], f"is not declared; declared are {declared}")
+            raise InvalidJob(harmless(f"{field}.{name}"[:80]), f"is not declared; declared are {declared}"[:1000])
         if value is not None or known[name].required:
             known[name].check(f"{field}.{name}", value)
     for name, parameter in known.items():

@@ -127,6 +127,7 @@ def test_a_value_that_fits_is_returned_as_it_is(rules: dict[str, Any], fitting: 
         ({"choices": [1]}, [True, 1.0, "1"], "expected one of 1"), ({"choices": [1.5, 2.0]}, [2], "expected one of 1.5, 2.0"),
         ({"pattern": "[a-z]+"}, ["", "a1", "1a", "a\n", "\na", "a b", 5, None, ["a"]], "fits [a-z]+ as a whole"),
         ({"pattern": "^a$"}, ["a\n", "b\na", "aa"], "as a whole"), ({"pattern": "(?m)^a$"}, ["a\nb", "a\n"], "as a whole"),
+        ({"pattern": "(?x)\n[0-9]\\d"}, ["a"], "fits (?x)\\n[0-9]\\d as a whole"), ({"pattern": "a" * 9999}, ["b"], "fits aaa"),
         ({"type": "integer", "minimum": 1, "maximum": 3}, [0, -1, -HUGE], "expected at least 1, found"),
         ({"type": "integer", "minimum": 1, "maximum": 3}, [4, HUGE], "expected at most 3, found"),
         ({"minimum": 10_000_000}, [9_999_999], "expected at least 10000000, found 9999999"),
@@ -151,7 +152,7 @@ def test_values_must_be_declared_and_required_ones_there() -> None:
         ({}, "p.must: is missing"), (None, "p.must: is missing"), ({"must": None}, "p.must: expected a whole number, found null"),
         ({"must": 1, "mad": 2}, "p.mad: is not declared; declared are must, may, has"), ([1], "p: expected an object"),
         ("must", "p: expected an object"), ({"must": 1, "may": {"a": "b"}}, "p.may: expected a text, found an object"),
-        ({"must": 1, "x" * 500: 2}, "is not declared"), ({5: 1}, "p: expected texts as names"),
+        ({"must": 1, "x" * 500: 2}, "is not declared"), ({"a\nb\x1b": 1}, "p.a\\nb\\x1b: is not declared"), ({5: 1}, "p: expected texts as names"),
         ({"must": float("nan")}, "p: is no JSON"), ({"must": 1, "may": object()}, "p: expected a JSON value"),
     ):  # fmt: skip
         with pytest.raises(InvalidJob, match=re.escape(problem)):
