@@ -46,6 +46,7 @@ REFUSING = {
     ("POST", "/launch"), ("POST", "/jobs"), ("POST", "/jobs/add"), ("PATCH", "/jobs/<job_id>"),
     ("PUT", "/jobs/<job_id>/status"), ("POST", "/jobs/<job_id>/<any(start,stop,kill,delete,again):verb>"),
     ("POST", "/jobs/<job_id>/set"), ("PUT", "/workers/<name>"), ("DELETE", "/workers/<name>"),
+    ("POST", "/workers/save"), ("POST", "/workers/<name>/delete"),
 }  # fmt: skip
 HARMLESS = {
     ("DELETE", "/jobs/<job_id>"): "runs nothing",
@@ -187,6 +188,10 @@ def test_workers_stay_as_they_are(server: Server, unchanged: Callable[[], None])
     for name in ("Mine", "New", "TestWorker"):
         refused(server.put(f"/workers/{name}", WORKER.replace("Mine", name)))
         refused(server.delete(f"/workers/{name}"))
+        for new in ("0", "1"):
+            answer = server.post_form("/workers/save", {"name": name, "code": WORKER.replace("Mine", name), "new": new})
+            assert (answer.code, "allowed_commands is set" in answer.text) == (403, True)
+        assert server.post_form(f"/workers/{name}/delete", {}).code == 403
     unchanged()
 
 
