@@ -15,9 +15,10 @@ from typing import Any
 import click
 
 from running_jobs import cli_output as output
-from running_jobs import retention
+from running_jobs import retention, wording
 from running_jobs.actions import Actions
-from running_jobs.cli_submit import actions_of, as_json, job_run, me, run
+from running_jobs.cli_submit import actions_of, approved, as_json, job_run, me, run, worker
+from running_jobs.cli_workers import workers
 from running_jobs.errors import InvalidSettings, JobsError
 from running_jobs.housekeeping import has_work
 from running_jobs.job import JobStatus
@@ -34,7 +35,7 @@ class _Commands(click.Group):
         except InvalidSettings as error:
             raise click.ClickException(f"Wrong setting: {error}") from None
         except JobsError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(wording.harmless(str(error))) from None  # some quote what people wrote
         except BrokenPipeError:  # `app.py list | head`: whoever read has seen enough
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the interpreter's last flush
             return None
@@ -108,8 +109,8 @@ def log(context: click.Context, job_id: str, err: bool, follow: bool, lines: int
     output.print_log(actions.store, actions.store.resolve(job_id), err, follow, lines)
 
 
-main.add_command(run)
-main.add_command(job_run)
+for _command in (run, worker, job_run, approved, workers):
+    main.add_command(_command)
 
 
 def _each(name: str, help_text: str, act: Callable[[Actions, str], str]) -> None:

@@ -28,7 +28,8 @@ LOOK_EVERY_S = (0.01, 0.25)  # at first, and at most: twice as long each time no
 
 def print_json(value: Any) -> None:
     """Print JSON for a person or a program."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    click.echo(text.encode(errors="backslashreplace").decode())  # half a surrogate pair is escaped as JSON does
 
 
 def print_records(jobs: Iterable[Job], as_json: bool, line: Callable[[Job], str]) -> None:

@@ -125,6 +125,39 @@ def job_run(
     _submit(context, {"type": "method", "class": class_name, "method": method, "params": given}, **options)
 
 
+def _parameters(context: click.Context, parameter: click.Parameter, typed: str | None) -> dict[str, Any]:
+    try:
+        found = None if typed is None else json.loads(typed)
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"is not JSON: {error}"[:200]) from None
+    if found is not None and not isinstance(found, dict):
+        raise click.BadParameter('expected an object of parameters by name, as {"count": 3}')
+    return found or {}
+
+
+_json = click.argument("parameters", required=False, metavar="[JSON]", callback=_parameters)
+
+
+@click.command()
+@_submits
+@click.argument("worker_name", metavar="NAME")
+@_json
+@click.pass_context
+def worker(context: click.Context, /, worker_name: str, parameters: dict[str, Any], **options: Any) -> None:
+    """Queue a worker and print its id. JSON is an object of its parameters."""
+    _submit(context, {"type": "worker", "name": worker_name, "parameters": parameters}, **options)
+
+
+@click.command()
+@_submits
+@click.argument("command_name", metavar="NAME")
+@_json
+@click.pass_context
+def approved(context: click.Context, /, command_name: str, parameters: dict[str, Any], **options: Any) -> None:
+    """Queue an approved command and print its id. JSON is an object of its parameters."""
+    _submit(context, {"type": "approved", "name": command_name, "parameters": parameters}, **options)
+
+
 def _submit(
     context: click.Context, /, command: dict[str, Any], hold: bool, wait: bool, as_json: bool, **options: Any
 ) -> None:

@@ -66,9 +66,8 @@ class WorkerActions:
         has no such class, WorkerInUse if it is there although it `is_new` or comes with the application, WorkerChanged
         if it is not what it `was`, NotAllowed where only approved commands run.
         """
-        self._refuse_where_only_approved_commands_run()
+        self.refuse_unless_it_may_change(name)
         workers.refuse_wrong_name(name)
-        self._refuse_built_in(name)
         path, code = self.workers.path(name), text.replace("\r\n", "\n").encode(errors="surrogatepass")
         workers.refuse_wrong_text(code)
         answer = looking.check_worker(self._settings, name, path, code)
@@ -87,9 +86,8 @@ class WorkerActions:
 
     def delete(self, name: str) -> None:
         """Delete a worker. Raise NoSuchWorker, WorkerInUse while one of its jobs is queued or active, or NotAllowed."""
-        self._refuse_where_only_approved_commands_run()
+        self.refuse_unless_it_may_change(name)
         self.workers.code(name)
-        self._refuse_built_in(name)
         with self._store.door():
             for job_id in self._store.open_ids():
                 with contextlib.suppress(NoSuchJob, UnreadableJob):
@@ -100,16 +98,15 @@ class WorkerActions:
                         )
             self.workers.remove(name)
 
-    def _describe(self, name: str) -> dict[str, Any]:
-        return _worker(name, looking.describe_worker(self._settings, name, self.workers.path(name)))
-
-    def _refuse_built_in(self, name: str) -> None:
+    def refuse_unless_it_may_change(self, name: str) -> None:
+        """Raise WorkerInUse for a worker that comes with the application, NotAllowed where none may be changed."""
+        if self._settings.allowed_commands:
+            raise NotAllowed("Workers cannot be changed where only approved commands run (allowed_commands is set).")
         if self.workers.is_built_in(name):
             raise WorkerInUse(name, "comes with the application: it can neither be changed nor deleted.")
 
-    def _refuse_where_only_approved_commands_run(self) -> None:
-        if self._settings.allowed_commands:
-            raise NotAllowed("Workers cannot be changed where only approved commands run (allowed_commands is set).")
+    def _describe(self, name: str) -> dict[str, Any]:
+        return _worker(name, looking.describe_worker(self._settings, name, self.workers.path(name)))
 
 
 def _worker(name: str, answer: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .conftest import PROJECT
 
 PACKAGE = PROJECT / "running_jobs"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "builtin_workers")
+COMMAND_LINE = ("cli.py", "cli_output.py", "cli_submit.py", "cli_workers.py")
 
 # From the ground up: each layer may import those before it, and within itself.
 LAYERS = [
@@ -48,6 +49,7 @@ LAYERS = [
     {"daemon"},
     {"web"},
     {"background", "cli_submit"},
+    {"cli_workers"},
     {"cli", "__main__", "__init__"},
 ]
 
@@ -89,7 +91,7 @@ def test_only_the_web_knows_flask(path: Path) -> None:
     parts = path.relative_to(PACKAGE).parts
     if parts[0] == "web":
         return
-    if parts[0] in ("cli.py", "cli_output.py", "cli_submit.py"):
+    if parts[0] in COMMAND_LINE:
         allowed -= {"click", "werkzeug"}  # werkzeug hashes passwords, imported where one is asked for
     assert allowed == set()
 
@@ -110,11 +112,7 @@ def test_the_dispatcher_starts_with_the_standard_library_alone() -> None:
 
 
 def test_the_engine_runs_on_python_3_9() -> None:
-    engine = [
-        str(path)
-        for path in MODULES
-        if path.relative_to(PACKAGE).parts[0] not in ("web", "cli.py", "cli_output.py", "cli_submit.py")
-    ]
+    engine = [str(path) for path in MODULES if path.relative_to(PACKAGE).parts[0] not in ("web", *COMMAND_LINE)]
     done = subprocess.run(
         [
             sys.executable,
