@@ -131,9 +131,24 @@ class Admission:
 def schema_in(information: Any) -> list[parameters.Parameter]:
     """Return the schema in what a worker says of itself; none if there is none that can be read."""
     try:
-        return parameters.read_schema(information.get("parameters") or [])
-    except (AttributeError, parameters.InvalidSchema):
+        return _read_schema_in(information)
+    except parameters.InvalidSchema:
         return []
+
+
+def problem_in(information: Any) -> str | None:
+    """Say why what a worker says of itself cannot be used to check parameters; None if it can."""
+    try:
+        _read_schema_in(information)
+    except parameters.InvalidSchema as error:
+        return f"its parameters are not checked, get_information() does not say what they are: {error}"
+    return None
+
+
+def _read_schema_in(information: Any) -> list[parameters.Parameter]:
+    if not isinstance(information, Mapping):
+        raise parameters.InvalidSchema("expected an object with description and parameters")
+    return parameters.read_schema(information.get("parameters") or [])
 
 
 def what_runs(job: Job) -> dict[str, Any]:

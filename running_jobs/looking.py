@@ -11,17 +11,19 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from running_jobs import files, python_process
 from running_jobs.errors import InvalidJob, InvalidWorker, NoSuchClass, NoSuchMethod
 from running_jobs.paths import JobPaths
-from running_jobs.python_process import NoAnswer
+from running_jobs.python_process import NoAnswer, TookTooLong
 from running_jobs.settings import Settings
 
 MAX_KNOWN_BYTES = 8 << 20
 FORMAT = 1  # of what is kept
+SLOW_FOR_S = 300.0  # one that hangs holds up nobody again so soon
 
 
 def look_for_method(settings: Settings, name: str, method: str) -> None:
@@ -68,9 +70,9 @@ def check_worker(settings: Settings, name: str, path: str, code: bytes) -> dict[
     return answer
 
 
-def know_worker(settings: Settings, name: str, path: str, answer: dict[str, Any]) -> None:
-    """Keep what check_worker found, now that the code is in its place."""
-    made_from = {**answer.pop("files", {}), path: version(path)}
+def know_worker(settings: Settings, name: str, path: str, written: list[int] | None, answer: dict[str, Any]) -> None:
+    """Keep what check_worker found, now that the code is in its place; `written` is the version of that file."""
+    made_from = {**answer.pop("files", {}), path: written}
     _keep(settings, _task_for(settings, name, path), {**answer, "files": made_from})
 
 
@@ -83,10 +85,15 @@ def _known(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
     asked, path = _place(settings, task)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept = json.loads(files.read_bounded(path, MAX_KNOWN_BYTES))
-        if kept["asked"] == asked and kept["files"] == {name: version(name) for name in kept["files"]}:
+        is_fresh = "until" not in kept or 0 < kept["until"] - time.time() <= SLOW_FOR_S
+        if is_fresh and kept["asked"] == asked and kept["files"] == {name: version(name) for name in kept["files"]}:
             return dict(kept["answer"])
+    made_from = {task["path"]: version(task["path"])} if "path" in task else {}
     try:
         answer = python_process.ask(settings, task)
+    except TookTooLong as error:
+        _keep(settings, task, {"problem": str(error), "files": made_from}, time.time() + SLOW_FOR_S)
+        return {"problem": str(error)}
     except NoAnswer as error:
         return {"problem": str(error)}
     _keep(settings, task, answer)
@@ -99,10 +106,11 @@ def _place(settings: Settings, task: Mapping[str, Any]) -> tuple[str, str]:
     return asked, f"{JobPaths(settings.data).known}/{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
 
 
-def _keep(settings: Settings, task: Mapping[str, Any], answer: dict[str, Any]) -> None:
-    """Keep an answer, unless something is wrong: that may be mended elsewhere, by installing a library."""
+def _keep(settings: Settings, task: Mapping[str, Any], answer: dict[str, Any], until: float | None = None) -> None:
+    """Keep an answer; one that something is wrong only until then: that may be mended elsewhere, by installing a
+    library."""
     made_from = answer.pop("files", None)
-    if not made_from or "problem" in answer:
+    if not made_from or ("problem" in answer and until is None):
         return
     asked, path = _place(settings, task)
     folder, name = os.path.split(path)
@@ -111,7 +119,8 @@ def _keep(settings: Settings, task: Mapping[str, Any], answer: dict[str, Any]) -
         files.make_private_directory(folder)
         descriptor = files.open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            files.write_all(descriptor, json.dumps({"asked": asked, "files": made_from, "answer": answer}).encode())
+            kept = {"asked": asked, "files": made_from, "answer": answer, **({"until": until} if until else {})}
+            files.write_all(descriptor, json.dumps(kept).encode())
         finally:
             os.close(descriptor)
         os.rename(temporary, path)

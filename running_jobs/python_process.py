@@ -26,6 +26,10 @@ class NoAnswer(Exception):
     """The process that was asked gave no answer; the text says why."""
 
 
+class TookTooLong(NoAnswer):
+    """The process that was asked was ended before it answered."""
+
+
 def interpreter(settings: Settings) -> str:
     """Return the path of the interpreter that runs people's code."""
     return settings.python or PYTHON[0]
@@ -59,7 +63,7 @@ def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
         )
         exit_code = _wait_and_end(process.pid, process.wait)
         if exit_code is None:
-            raise NoAnswer(f"importing it took more than {LOOK_UP_S:g} s")
+            raise TookTooLong(f"importing it took more than {LOOK_UP_S:g} s")
         return _read(os.pread(answer, MAX_ANSWER_BYTES, 0), exit_code)
     except OSError as error:
         raise NoAnswer(f"{argv[0]} could not be started: {error.strerror}") from None

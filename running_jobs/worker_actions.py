@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from running_jobs import looking, workers
+from running_jobs.admission import problem_in
 from running_jobs.errors import (
     NoSuchJob,
     NoSuchWorker,
@@ -79,9 +80,10 @@ class WorkerActions:
                 if was is not None and was != self.digest(name):
                     raise WorkerChanged(name)
                 self.workers.write(name, code, self._store.sync)
+                written = looking.version(path)  # before anybody else may write another
         except OSError as error:
             raise StorageFailed(f"Worker {name}", error) from error
-        looking.know_worker(self._settings, name, path, answer)
+        looking.know_worker(self._settings, name, path, written, answer)
         return _worker(name, answer)
 
     def delete(self, name: str) -> None:
@@ -111,7 +113,8 @@ class WorkerActions:
 
 def _worker(name: str, answer: dict[str, Any]) -> dict[str, Any]:
     found = {"name": name, "information": answer.get("information")}
-    return {**found, "problem": answer["problem"]} if "problem" in answer else found
+    problem = answer.get("problem") or problem_in(answer.get("information"))
+    return {**found, "problem": problem} if problem else found
 
 
 def _is_of(command: dict[str, Any], name: str) -> bool:

@@ -7,7 +7,6 @@ import errno
 import keyword
 import os
 import re
-import stat
 import sys
 
 from running_jobs import files
@@ -18,12 +17,18 @@ BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "builtin_wor
 MAX_CODE_BYTES = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
-_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EISDIR)
+_NO_FILE = (
+    errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EISDIR,
+)  # fmt: skip
 _TAKEN = {"running_jobs", *getattr(sys, "stdlib_module_names", ())}  # a worker is a module of its own name
 
 
 def is_worker_name(text: str) -> bool:
-    """Say whether a text has the form of a worker's name (and so is safe as a file name)."""
+    """Say whether a text may be a worker's name (and so is safe as the name of a file and of a module)."""
+    return _has_form(text) and text not in _TAKEN
+
+
+def _has_form(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and not keyword.iskeyword(text)
 
 
@@ -48,10 +53,12 @@ class Workers:
         return f"{BUILT_IN if self.is_built_in(name) else self.folder}/{name}.py"
 
     def code(self, name: str) -> bytes:
-        """Return a worker's code as it is now. Raise NoSuchWorker."""
+        """Return a worker's code as it is now. Raise NoSuchWorker, or InvalidWorker for a file that is too large."""
         try:
             return files.read_bounded(self.path(name), MAX_CODE_BYTES)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise InvalidWorker(f"{name} has more than {MAX_CODE_BYTES} bytes; no more are taken", None) from None
             if error.errno not in _NO_FILE:
                 raise
             raise NoSuchWorker(name) from None
@@ -73,7 +80,7 @@ class Workers:
 
 def refuse_wrong_name(name: str) -> None:
     """Raise InvalidWorker for a name that no new worker may have."""
-    if not is_worker_name(name):
+    if not _has_form(name):
         raise InvalidWorker(
             f"{name[:40]!r} is no name of a worker: letters, digits and _, beginning with a letter", None
         )
@@ -97,7 +104,7 @@ def _names_in(folder: str) -> list[str]:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             name, dot, suffix = entry.name.partition(".")
-            is_file = stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
-            if (dot, suffix) == (".", "py") and is_worker_name(name) and is_file:
-                found.append(name)
+            with contextlib.suppress(FileNotFoundError):  # one that is just going is no reason to miss the others
+                if f"{dot}{suffix}" == ".py" and is_worker_name(name) and entry.is_file(follow_symlinks=False):
+                    found.append(name)
     return found

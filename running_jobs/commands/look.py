@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     sys.path[:] = [*task["python_path"], *others, *filter(None, [task.get("workers")]), PROJECT]
     try:
         answer = {"method": _method, "class": _class, "worker": _worker}[task["look"]](task)
-        content = json.dumps(answer, default=_plain).encode()
+        content = json.dumps(answer, default=_plain, allow_nan=False).encode()
     except BaseException as error:  # sys.exit at the top of a module, too
         content = json.dumps({"problem": _told(error)}).encode()
     files.write_all(task["answer"], content)
@@ -94,6 +94,7 @@ def _worker(task: dict[str, Any]) -> dict[str, Any]:
     from running_jobs.worker import Worker
 
     name, path = task["name"], task["path"]
+    seen = version(path)  # before it is read: what is written meanwhile is looked at again
     if "code" in task:
         code = task["code"].encode()
     else:
@@ -120,10 +121,10 @@ def _worker(task: dict[str, Any]) -> dict[str, Any]:
         return _no_worker(f"the class {name} is not derived from Worker; expected class {name}(Worker)", line, column)
     try:
         information = found().get_information()
-        json.dumps(information, default=_plain)
+        json.dumps(information, default=_plain, allow_nan=False)
     except BaseException as error:
         return {"problem": f"it does not say what it is: {_told(error)}"}
-    return {"information": information, "files": {**_files_of(found), path: version(path)}}
+    return {"information": information, "files": {**_files_of(found), path: seen}}
 
 
 def _no_worker(problem: str, line: int | None, column: int | None) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _plain(value: object) -> Any:
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _run(task: dict[str, Any]) -> int:
         if not isinstance(worker_class, type) or not issubclass(worker_class, Worker):
             raise TypeError(f"{task['path']} has no class {name} derived from Worker")
         worker = worker_class()
-        worker.parameters = {**_defaults(worker), **task["parameters"]}
+        worker.parameters = _with_defaults(worker, task["parameters"])
         if not worker.is_active():  # stopped while it was being imported
             return EXIT_STOPPED
         worker.run()
@@ -128,26 +128,30 @@ def _run(task: dict[str, Any]) -> int:
     return 0
 
 
-def _defaults(worker: Worker) -> dict[str, Any]:
-    """Return the defaults that a worker declares; what cannot be read declares none."""
+def _with_defaults(worker: Worker, given: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with the defaults that a worker declares; what cannot be read declares none."""
     if type(worker).get_information is Worker.get_information:
-        return {}
-    from running_jobs.parameters import read_schema
+        return given
+    from running_jobs.parameters import read_schema, with_defaults
 
     try:
         declared = read_schema(worker.get_information().get("parameters") or [])
     except Exception:
-        return {}
-    return {parameter.name: parameter.default for parameter in declared if parameter.default is not None}
+        return given
+    return with_defaults(declared, given)
 
 
 def _listen_to_stop() -> None:
     def stop(*_: object) -> None:
         Worker._stop_asked = True
 
+    def forget() -> None:
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     signal.signal(signal.SIGTERM, stop)
     # children that a library forks are ended by a SIGTERM as everywhere: multiprocessing relies on that
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    os.register_at_fork(after_in_child=forget)
 
 
 def _close_stdin() -> None:
