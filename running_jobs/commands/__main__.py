@@ -9,10 +9,15 @@ import os
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
+project = os.path.dirname(os.path.dirname(here))
 sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
-sys.path.insert(0, os.path.dirname(os.path.dirname(here)))
 
-if __name__ == "__main__":  # and not in a child of multiprocessing's, which reads this file again
+if __name__ == "__mp_main__":  # a child of multiprocessing's, which reads this file again
+    if project not in sys.path:
+        sys.path.append(project)  # last, as for its parent
+    importlib.import_module("running_jobs.commands.worker").find_own_code()
+elif __name__ == "__main__":
+    sys.path.insert(0, project)
     if len(sys.argv) < 2:
         sys.exit("usage: python -I -S running_jobs/commands/__main__.py NAME ... (users start jobs with app.py)")
     sys.exit(importlib.import_module(f"running_jobs.commands.{sys.argv[1]}").main(sys.argv[2:]))

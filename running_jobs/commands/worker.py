@@ -16,8 +16,10 @@ import os
 import signal
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from typing import Any
 
+from running_jobs.paths import JobPaths, data_of
 from running_jobs.worker import Worker
 
 USAGE = "usage: python -m running_jobs.commands.worker NAME [JSON]   (JSON is an object of parameters)"
@@ -43,10 +45,41 @@ def load_worker(name: str, path: str, code: bytes) -> Any:
     `path` is what tracebacks name. It is not imported as other modules are: no compiled copy is left beside it.
     """
     module = types.ModuleType(name)
-    module.__file__ = path
     sys.modules[name] = module
-    exec(compile(code, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - that is what a worker is
+    _execute(module, path, code)
     return getattr(module, name, None)
+
+
+def _execute(module: types.ModuleType, path: str, code: bytes) -> None:
+    module.__file__ = path
+    exec(compile(code, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - that is what a worker is
+
+
+class _OwnCode:
+    """Has a process that is no fork of a worker's import the worker's module from the code that its job keeps."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        data = data_of(os.environ)
+        if data is None or sys.argv[:1] != [name]:
+            return None
+        code = JobPaths(data).code(os.environ["JOB_ID"])
+        return ModuleSpec(name, _OwnCode, origin=code) if os.path.isfile(code) else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        return None
+
+    @staticmethod
+    def exec_module(module: types.ModuleType) -> None:
+        path = str(module.__spec__ and module.__spec__.origin)
+        with open(path, "rb") as file:
+            _execute(module, path, file.read())
+
+
+def find_own_code() -> None:
+    """Have this process, which multiprocessing started anew for a worker, know the worker's module as it runs."""
+    sys.meta_path.insert(0, _OwnCode)
 
 
 # --- by hand
@@ -63,7 +96,6 @@ def _read_arguments(arguments: list[str]) -> tuple[str, dict[str, Any]]:
 def _become_host(name: str, parameters: dict[str, Any]) -> int:
     from running_jobs.command_line import worker_command
     from running_jobs.errors import InvalidSettings, JobsError
-    from running_jobs.paths import JobPaths
     from running_jobs.settings import load_settings
     from running_jobs.workers import Workers
 
