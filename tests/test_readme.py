@@ -99,29 +99,40 @@ def set_up_classes(data: Path) -> Path:
     return folder
 
 
-def bash(line: str, port: int) -> subprocess.CompletedProcess[str]:
+def bash(line: str, port: int, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a line of the README with this interpreter against a server on a port; fail the test if it fails."""
     ran = line.replace(".venv/bin/python app.py", f"{sys.executable} {PROJECT}/app.py")
     ran = ran.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
-    done = subprocess.run(["bash", "-c", ran], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", ran], capture_output=True, text=True, timeout=60, cwd=cwd)
     assert done.returncode == 0, f"{line}: {done.stderr}"
     assert done.stdout, line
     return done
 
 
+def set_up_worker(data: Path) -> Path:
+    """Lay the README's worker where its reader saved it, and return that folder."""
+    code = re.search(r"```python\n# Shrink.py\n(.*?)```", README, re.DOTALL)
+    assert code
+    folder = data.parent / "here"
+    folder.mkdir()
+    (folder / "Shrink.py").write_text(code[1])
+    return folder
+
+
 def test_every_other_command_runs_as_it_stands(start_server: Callable[..., Server], data: Path) -> None:
     set_up_classes(data)
+    folder = set_up_worker(data)
     server = start_server()
     assert len(COMMANDS) > 10
     for line in COMMANDS:
         assert line.startswith((".venv/bin/python app.py ", "curl ")), line
-        done = bash(line, server.port)
+        done = bash(line, server.port, folder)
         if line.startswith("curl"):
             assert '"success": true' in done.stdout or '{"status": 200' in done.stdout
 
 
 def test_the_program_that_queues_a_method_runs_as_it_stands(data: Path, store: JobStore) -> None:
-    program = re.search(r"```python\n(from running_jobs import .*?)```", README, re.DOTALL)
+    program = re.search(r"```python\n(from running_jobs import run_background_job.*?)```", README, re.DOTALL)
     assert program
     environ = {**os.environ, "PYTHONPATH": f"{PROJECT}:{set_up_classes(data)}"}
     begin = time.monotonic()
@@ -183,6 +194,25 @@ def test_approved_commands_are_run_as_it_stands(
         "/render: --width=640 --quality draft lamp.pov\n"
     )
     assert server.post("/jobs", {"command": {"type": "exec", "cmd": "true"}}).code == 403
+
+
+def test_the_worker_and_the_program_that_queues_it_run_as_they_stand(app_py, data: Path, store: JobStore) -> None:
+    program = re.search(r"```python\n(from running_jobs.actions import .*?)```", README, re.DOTALL)
+    assert program
+    assert app_py("workers", "add", "Shrink", str(set_up_worker(data) / "Shrink.py")).out == "Worker Shrink added\n"
+    assert "Shrinks pictures to a width." in app_py("workers").out
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program[1]], capture_output=True, text=True, cwd=data.parent, env=environ, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    job = wait_for_end(store, done.stdout.strip())
+    assert (job.status, job.retries, job.what) == ("done", 3, "Shrink")
+    out = Path(store.paths.out(job.id)).read_text().splitlines()
+    assert out == [
+        "STARTED", "a.png to 64 pixels", "progress 50.0% a.png", "b.png to 64 pixels", "progress 100.0% b.png", "ENDED"
+    ]  # fmt: skip
+    assert Path(store.paths.response(job.id)).read_text() == '{"shrunk": 2}\n'
 
 
 def test_every_setting_is_in_the_readme_and_has_a_place_in_the_code() -> None:
