@@ -6,6 +6,7 @@ Runs under people's own interpreters: from Python 3.9 on, with the standard libr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -70,7 +71,7 @@ class Worker:
 
 
 def _stdout() -> int:
-    if sys.stdout is not None and not sys.stdout.closed:
+    with contextlib.suppress(ValueError, AttributeError):  # it was closed, or is something of the worker's own
         sys.stdout.flush()  # what was printed before comes before
     return 1
 

@@ -75,7 +75,7 @@ class WorkerActions:
         self._store.prepare()
         try:
             with self._store.door():
-                if is_new and name in self.workers.names():
+                if is_new and self.workers.exists(name):
                     raise WorkerInUse(name, "is there already. Edit it, or choose another name.")
                 if was is not None and was != self.digest(name):
                     raise WorkerChanged(name)
@@ -89,7 +89,8 @@ class WorkerActions:
     def delete(self, name: str) -> None:
         """Delete a worker. Raise NoSuchWorker, WorkerInUse while one of its jobs is queued or active, or NotAllowed."""
         self.refuse_unless_it_may_change(name)
-        self.workers.code(name)
+        if not self.workers.exists(name):
+            raise NoSuchWorker(name)
         with self._store.door():
             for job_id in self._store.open_ids():
                 with contextlib.suppress(NoSuchJob, UnreadableJob):

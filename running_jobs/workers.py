@@ -7,6 +7,7 @@ import errno
 import keyword
 import os
 import re
+import stat
 import sys
 
 from running_jobs import files
@@ -51,6 +52,13 @@ class Workers:
         if not is_worker_name(name):
             raise NoSuchWorker(name)
         return f"{BUILT_IN if self.is_built_in(name) else self.folder}/{name}.py"
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is a worker of this name, whatever its code."""
+        try:
+            return stat.S_ISREG(os.stat(self.path(name), follow_symlinks=False).st_mode)
+        except (OSError, NoSuchWorker):
+            return False
 
     def code(self, name: str) -> bytes:
         """Return a worker's code as it is now. Raise NoSuchWorker, or InvalidWorker for a file that is too large."""

@@ -71,7 +71,15 @@ ENDS = {
     "crashes": ("def run(self):\n    ctypes.string_at(0)", "error", None, "killed by SIGSEGV", "Segmentation fault"),
     "kills itself": ("def run(self):\n    os.kill(os.getpid(), 9)", "error", None, "SIGKILL (out of memory?)", ""),
     "needs arguments": ("def __init__(self, needed):\n    pass", "error", 1, "exit code 1", "needed"),
+    "leaves early": ("def __init__(self):\n    sys.exit(0)", "error", 1, "exit code 1", "before its run() was called"),
     "recurses": ("def run(self):\n    self.run()", "error", 1, "exit code 1", "RecursionError"),
+    "has an output of its own": (
+        "def run(self):\n    sys.stdout = object()\n    self.log('x')\n    sys.stdout = None\n    self.log('y')",
+        "done",
+        0,
+        "exit code 0",
+        "",
+    ),
     "closes its output": ("def run(self):\n    sys.stdout.close()\n    self.log('x')", "done", 0, "exit code 0", ""),
 }
 
@@ -101,8 +109,9 @@ def test_each_end_has_its_status_and_reason(lay, start, store: JobStore, case) -
         ("import nothing_of_this_name\n", "ModuleNotFoundError"),
         ("raise ValueError('here')\n", "ValueError: here"),
         ("", "has no class W derived from Worker"),
+        ("import sys\nsys.exit(0)\n", "W left by sys.exit before its run() was called"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_code_laid_there_that_is_no_worker_ends_with_an_error(
     lay, start, app_py, store: JobStore, head: str, said: str
@@ -158,6 +167,16 @@ def test_lines_of_many_threads_do_not_mix(lay, start, store: JobStore) -> None:
     answers = Path(store.paths.response(job.id)).read_text().splitlines()
     assert len(answers) == 400
     assert all(len(set(json.loads(line))) == 1 for line in answers)
+
+
+def test_what_threads_say_comes_before_the_end(lay, start, store: JobStore) -> None:
+    lay(
+        "def late(self):\n    time.sleep(0.1)\n    self.log('late')\n    threading.Thread(target=self.log, args=('later',)).start()\n\n"
+        "def run(self):\n    threading.Thread(target=self.late).start()\n"
+        "    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()"
+    )
+    job = wait_for_end(store, start().id)
+    assert out_of(store, job) == "STARTED\nlate\nlater\nENDED\n"
 
 
 # --- processes

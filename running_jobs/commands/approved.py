@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     """Become the command; return the exit code if that cannot be."""
     try:
         request = _read_request(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _refuse(USAGE, EXIT_USAGE)
     try:
         settings = settings_for(request)

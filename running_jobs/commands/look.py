@@ -124,7 +124,7 @@ def _worker(task: dict[str, Any]) -> dict[str, Any]:
         json.dumps(information, default=_plain, allow_nan=False)
     except BaseException as error:
         return {"problem": f"it does not say what it is: {_told(error)}"}
-    return {"information": information, "files": {**_files_of(found), path: seen}}
+    return {"information": information, "files": {**_files_of(found, task["workers"]), path: seen}}
 
 
 def _no_worker(problem: str, line: int | None, column: int | None) -> dict[str, Any]:
@@ -134,10 +134,12 @@ def _no_worker(problem: str, line: int | None, column: int | None) -> dict[str, 
 # --- telling
 
 
-def _files_of(cls: type) -> dict[str, Any]:
-    modules = {sys.modules.get(base.__module__) for base in cls.__mro__}
-    paths = {getattr(module, "__file__", None) for module in modules}
-    return {path: version(path) for path in paths if path}
+def _files_of(cls: type, folder: str | None = None) -> dict[str, Any]:
+    """Return the files of a class and its bases, and of whatever was imported from a folder."""
+    of_class = {getattr(sys.modules.get(base.__module__), "__file__", None) for base in cls.__mro__}
+    imported = {getattr(module, "__file__", None) for module in list(sys.modules.values()) if folder}
+    beside = {path for path in imported if isinstance(path, str) and path.startswith(f"{folder}/")}
+    return {path: version(path) for path in of_class | beside if path}
 
 
 def _plain(value: object) -> Any:

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import types
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
         return _host(json.loads(sys.stdin.buffer.read()))
     try:
         name, parameters = _read_arguments(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         sys.stderr.write(f"{USAGE}\n")
         return EXIT_USAGE
     return _become_host(name, parameters)
@@ -133,19 +134,17 @@ def _host(task: dict[str, Any]) -> int:
     try:
         return _run(task)
     finally:
+        _wait_for_threads()
         with contextlib.suppress(OSError):
             say("ENDED")
 
 
 def _run(task: dict[str, Any]) -> int:
-    name = task["name"]
     try:
-        with open(task["path"], "rb") as file:
-            worker_class = load_worker(name, task["path"], file.read())
-        if not isinstance(worker_class, type) or not issubclass(worker_class, Worker):
-            raise TypeError(f"{task['path']} has no class {name} derived from Worker")
-        worker = worker_class()
-        worker.parameters = _with_defaults(worker, task["parameters"])
+        try:
+            worker = _make(task)
+        except SystemExit as error:  # then it did not run, whatever it exits with
+            raise RuntimeError(f"{task['name']} left by sys.exit before its run() was called") from error
         if not worker.is_active():  # stopped while it was being imported
             return EXIT_STOPPED
         worker.run()
@@ -160,6 +159,17 @@ def _run(task: dict[str, Any]) -> int:
     return 0
 
 
+def _make(task: dict[str, Any]) -> Worker:
+    name = task["name"]
+    with open(task["path"], "rb") as file:
+        worker_class = load_worker(name, task["path"], file.read())
+    if not isinstance(worker_class, type) or not issubclass(worker_class, Worker):
+        raise TypeError(f"{task['path']} has no class {name} derived from Worker")
+    worker = worker_class()
+    worker.parameters = _with_defaults(worker, task["parameters"])
+    return worker
+
+
 def _with_defaults(worker: Worker, given: dict[str, Any]) -> dict[str, Any]:
     """Return parameters with the defaults that a worker declares; what cannot be read declares none."""
     if type(worker).get_information is Worker.get_information:
@@ -168,9 +178,16 @@ def _with_defaults(worker: Worker, given: dict[str, Any]) -> dict[str, Any]:
 
     try:
         declared = read_schema(worker.get_information().get("parameters") or [])
-    except Exception:
+    except (Exception, SystemExit):
         return given
     return with_defaults(declared, given)
+
+
+def _wait_for_threads() -> None:
+    """Wait for what the interpreter would wait for at its end: what threads have to say still belongs to the job."""
+    while others := [t for t in threading.enumerate() if not t.daemon and t is not threading.current_thread()]:
+        for thread in others:
+            thread.join()
 
 
 def _listen_to_stop() -> None:
