@@ -211,6 +211,10 @@ POOL = """def run(self):
     pool = multiprocessing.get_context({method!r}).Pool(2)
     try:
         self.log(pool.map(square, [1, 2, 3]))
+        busy = Path(os.environ["JOB_FILES"], "busy")
+        pool.apply_async(hold, [busy])
+        while not busy.exists():
+            time.sleep(0.01)
     finally:
         pool.terminate()
         pool.join()
@@ -220,7 +224,10 @@ POOL = """def run(self):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_pool_of_processes_works_and_is_terminated(lay, start, store: JobStore, data: Path, method: str) -> None:
-    head = WORKER.replace("\n\nclass", "def square(x):\n    return x * x\n\n\nclass")
+    head = WORKER.replace(
+        "\n\nclass",
+        "\n\ndef square(x):\n    return x * x\n\n\ndef hold(path):\n    path.touch()\n    time.sleep(1000)\n\n\nclass",
+    )
     lay(POOL.format(method=method), head)
     job = start()
     (data / "workers" / "W.py").write_text(head.replace("x * x", "'the code of now'") + "    pass\n")
