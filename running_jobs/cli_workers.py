@@ -24,11 +24,14 @@ def _actions(context: click.Context) -> WorkerActions:
 
 
 @click.group(invoke_without_command=True)
+@as_json
 @click.pass_context
-def workers(context: click.Context) -> None:
+def workers(context: click.Context, as_json: bool) -> None:
     """List, show, add, edit and delete workers; alone it lists them."""
     if context.invoked_subcommand is None:
-        context.invoke(list_workers, as_json=False)
+        context.invoke(list_workers, as_json=as_json)
+    elif as_json:
+        raise click.UsageError("Give --json behind list or show.")
 
 
 @workers.command("list")

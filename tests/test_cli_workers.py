@@ -97,6 +97,8 @@ def test_workers_lists_and_shows(app_py, data: Path, adder: Path) -> None:
     assert "\x1b" not in listed[2]
     assert app_py("workers", "list").out.splitlines() == listed
     as_json = json.loads(app_py("workers", "list", "--json").out)
+    assert json.loads(app_py("workers", "--json").out) == as_json
+    assert app_py("workers", "--json", "show", "Adder").code == 2
     assert as_json[0]["information"]["parameters"] == [{"name": "numbers", "type": "array", "default": []}]
     assert as_json[2]["information"]["description"] == "\ud800\x1b[31m red"
     assert app_py("workers", "show", "Adder").out == CODE
