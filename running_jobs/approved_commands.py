@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from running_jobs.errors import InvalidJob
@@ -170,7 +170,7 @@ def _narrowed(parameter: Parameter) -> Parameter:
     kind = parameter.type or ("string" if parameter.minimum is None and parameter.maximum is None else "number")
     if kind not in _TYPES:
         raise InvalidSchema(f"{parameter.name}: type: expected one of {', '.join(_TYPES)}")
-    return replace(parameter, type=kind)
+    return parameter._replace(type=kind)
 
 
 def _check_text(field: str, parameter: Parameter, value: Any) -> None:

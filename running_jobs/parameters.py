@@ -11,8 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from running_jobs.checks import json_value, kind, text
 from running_jobs.errors import InvalidJob
@@ -43,8 +42,7 @@ class InvalidSchema(ValueError):
     """What was declared is no schema; the text says where and what was expected."""
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter. `type` is None for any JSON value; a `default` of None is none."""
 
     name: str
@@ -150,8 +148,8 @@ def _parameter(entry: Any) -> Parameter:
         raise InvalidSchema("each parameter needs a name of letters, digits and _, not beginning with a digit")
     name = entry["name"]
     for key, value in entry.items():
-        if key not in Parameter.__dataclass_fields__:
-            raise InvalidSchema(f"{name}: {key} is not known; known are {', '.join(Parameter.__dataclass_fields__)}")
+        if key not in Parameter._fields:
+            raise InvalidSchema(f"{name}: {key} is not known; known are {', '.join(Parameter._fields)}")
         if value is not None and not _FITS[key](value):
             raise InvalidSchema(f"{name}: {key}: expected {_WANTED[key]}")
     given = {key: value for key, value in entry.items() if value is not None}

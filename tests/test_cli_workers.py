@@ -55,7 +55,7 @@ def test_worker_prints_the_id_and_the_job_runs(app_py, store: JobStore, adder: P
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     [
-        ('{"numbers": 5}', 1, "Error: parameters.numbers: expected a list, found a number\n"),
+        ('{"numbers": 5}', 1, "Error: parameters.numbers: expected a list, found 5\n"),
         ('{"nothing": 5}', 1, "is not declared; declared are numbers"),
         ("[1]", 2, "expected an object"),
         ("5", 2, "expected an object"),

@@ -557,7 +557,7 @@ def test_again_of_a_worker_that_is_gone_is_refused(server: Server, app_py, store
         (None, "parameters.file: is missing"),
         ({}, "parameters.file: is missing"),
         ({"file": None}, "parameters.file: expected a text"),
-        ({"file": 5}, "parameters.file: expected a text, found a number"),
+        ({"file": 5}, "parameters.file: expected a text, found 5"),
         ({"file": "A"}, "parameters.file: expected a text that fits [a-z]+ as a whole"),
         ({"file": "a\n"}, "parameters.file: expected a text that fits"),
         ({"file": "a", "size": "3"}, "parameters.size: expected a whole number, found a text"),
