@@ -29,10 +29,7 @@ SLOW_FOR_S = 300.0  # one that hangs holds up nobody again so soon
 def look_for_method(settings: Settings, name: str, method: str) -> None:
     """See that an approved class and its method exist. Raise NoSuchClass, NoSuchMethod, or InvalidJob if it cannot be
     imported."""
-    try:
-        answer = python_process.ask(settings, {"look": "method", "class": name, "method": method})
-    except NoAnswer as error:
-        raise InvalidJob("command.class", f"{name} cannot be imported: {error}") from None
+    answer = _known(settings, {"look": "method", "class": name, "method": method})
     if answer.get("missing") == "class":
         raise NoSuchClass(name)
     if answer.get("missing") == "method":

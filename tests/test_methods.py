@@ -717,3 +717,21 @@ def test_again_and_start_look_at_the_settings_of_now(configure: Callable[..., Ac
             with pytest.raises(NotAllowed):
                 verb(job.id)
         assert actions.store.get(job.id).status == "idle"
+
+
+def test_a_class_is_imported_once_for_each_change_of_its_file_not_for_each_job(
+    code: Path, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    ask = python_process.ask
+    monkeypatch.setattr(python_process, "ask", lambda settings, task: asked.append(task) or ask(settings, task))
+    submit("make", start=False)  # the data directory is made with it
+    asked.clear()
+    for _ in range(3):
+        submit("make", start=False)
+    assert len(asked) == 1
+    (code / "app_jobs.py").write_text(SOURCE.replace("def make(", "def made_otherwise("))
+    for _ in range(2):
+        with pytest.raises(NoSuchMethod):
+            submit("make", start=False)
+    assert len(asked) == 3  # what is missing may come, and is looked for each time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -341,7 +342,10 @@ def with_classes(data: Path) -> Path:
     return folder / "app_jobs.py"
 
 
-def test_classes_are_shown_with_methods_signatures_and_docstrings(with_classes: Path, forms: Forms) -> None:
+def test_classes_are_shown_with_methods_signatures_and_docstrings(
+    with_classes: Path, forms: Forms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "app_jobs", raising=False)
     page = forms.page("run=class")
     shown = " ".join(text_of(launch_card(page)).split())
     assert "app_jobs.Report Reports of <i>months</i>. make (month: str, copies: int = 1) -> dict Make one." in shown
@@ -350,8 +354,6 @@ def test_classes_are_shown_with_methods_signatures_and_docstrings(with_classes: 
     assert "Class app_jobs.Gone does not exist." in shown and "missing.Gone" in shown
     for absent in ("_private", "other", "<i>months</i></"):
         assert absent not in shown
-    import sys
-
     assert "app_jobs" not in sys.modules
 
 

@@ -40,12 +40,13 @@ def main(arguments: list[str]) -> int:
 
 def _method(task: dict[str, Any]) -> dict[str, Any]:
     try:
-        look_for_method(find_class(task["class"]), task["class"], task["method"])
+        found = find_class(task["class"])
+        look_for_method(found, task["class"], task["method"])
     except NoSuchClass:
         return {"missing": "class"}
     except NoSuchMethod:
         return {"missing": "method"}
-    return {}
+    return {"files": _files_of(found)}
 
 
 def _class(task: dict[str, Any]) -> dict[str, Any]:

@@ -51,10 +51,10 @@ def _kinds(parts: Parts) -> list[str]:
 # --- workers
 
 
-def worker_answers(parts: Parts, names: Sequence[str], wait_s: float = WAIT_S) -> list[dict[str, Any]]:
+def worker_answers(parts: Parts, names: Sequence[str], wait_s: float | None = None) -> list[dict[str, Any]]:
     """Return workers as WorkerActions.show does; that one takes longer than wait_s to import is its `problem`."""
     looks = {f"worker {name}": partial(parts.workers.show, name) for name in names}
-    answers = parts.described.all(looks, wait_s)
+    answers = parts.described.all(looks, WAIT_S if wait_s is None else wait_s)
     return [{"name": name, "information": None, **answers[f"worker {name}"]} for name in names]
 
 
