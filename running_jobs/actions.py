@@ -15,13 +15,13 @@ from running_jobs.admission import Admission, existing
 from running_jobs.dependencies import refuse_circle
 from running_jobs.errors import DispatcherFailed, InvalidJob, StorageFailed, WrongState
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, STOP, WAITING, Job, JobStatus, to_iso
+from running_jobs.parameters import Parameter
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.wake import dispatcher_lives, ensure_dispatcher, poke, replace_dispatcher, wake_dispatcher
 
 MAX_PID = 1 << 22
-CALLBACKS = ("callback_done", "callback_failed")
 
 
 class Actions:
@@ -59,6 +59,10 @@ class Actions:
         """Queue a new job with the specification of an old one. Raise NoSuchJob, InvalidJob or NotAllowed."""
         old = self.store.get(job_id)
         return self._store_new([self._admission.copy(old, by)], by)[0]
+
+    def schema_of_worker(self, name: str) -> list[Parameter]:
+        """Return the parameters that a worker declares, none if it declares none. Raise InvalidJob if there is none."""
+        return self._admission.schema_of(name)
 
     def start(self, job_id: str, by: str | None = None) -> Job:
         """Queue an idle job. A job that is queued or active already stays so. Raise WrongState if it is final.

@@ -14,7 +14,7 @@ from running_jobs import approved_commands, checks, looking, parameters, spec
 from running_jobs.approval import refuse_unless_approved
 from running_jobs.clocks import moment, wait_of
 from running_jobs.dependencies import refuse_unknown
-from running_jobs.errors import InvalidJob, NoSuchWorker, NotAllowed
+from running_jobs.errors import InvalidJob, InvalidWorker, NoSuchWorker, NotAllowed
 from running_jobs.job import QUEUED, Job
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
@@ -79,8 +79,7 @@ class Admission:
             if job.command["type"] == "approved":
                 self._check_approved(job.command)
         named = dict.fromkeys(job.command["name"] for job in jobs if job.command["type"] == "worker")
-        codes = {name: self._code_of(name) for name in named}
-        schemas = {name: self._schema_of(name) for name in named}
+        codes, schemas = self._codes_and_schemas(list(named))
         for job in jobs:
             if job.command["type"] == "worker" and (schema := schemas[job.command["name"]]):
                 parameters.check_values("parameters", schema, job.command.get("parameters"))
@@ -116,14 +115,28 @@ class Admission:
         found = approved_commands.find_command(self._settings.allowed_commands, "command.name", command["name"])
         found.check("parameters", command.get("parameters"))
 
+    def _codes_and_schemas(self, names: list[str]) -> tuple[dict[str, bytes], dict[str, list[parameters.Parameter]]]:
+        """Return the code of each worker, and what that same code says that it takes."""
+        codes = {name: self._code_of(name) for name in names}
+        while True:
+            schemas = {name: self.schema_of(name) for name in names}
+            read_again = {name: self._code_of(name) for name in names}
+            if read_again == codes:
+                return codes, schemas
+            codes = read_again  # saved meanwhile
+
     def _code_of(self, name: str) -> bytes:
         try:
             return self._workers.code(name)
-        except NoSuchWorker as error:
+        except (NoSuchWorker, InvalidWorker) as error:
             raise InvalidJob("worker", str(error)) from None
 
-    def _schema_of(self, name: str) -> list[parameters.Parameter]:
-        """Return what a worker says that it takes; nothing if it does not, or cannot be imported: its job will tell."""
+    def schema_of(self, name: str) -> list[parameters.Parameter]:
+        """Return what a worker says that it takes; nothing if it does not, or cannot be imported: its job will tell.
+
+        Raise InvalidJob if there is no such worker.
+        """
+        self._code_of(name)
         answer = looking.describe_worker(self._settings, name, self._workers.path(name))
         return schema_in(answer.get("information"))
 

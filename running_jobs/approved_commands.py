@@ -20,9 +20,14 @@ VARIABLE = "PARAM_"  # before a parameter's name in the environment: no value ca
 _KEYS = ("command", "cmd", "description", "parameters", "cwd", "env")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TYPES = ("string", "integer", "number", "boolean")
-_SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh")
+_SHELLS = (
+    "sh", "ash", "bash", "csh", "dash", "fish", "ksh", "lksh", "mksh", "pwsh", "rbash", "rksh", "tcsh", "yash", "zsh",
+)  # fmt: skip
+_HAVE_A_SHELL = ("flock", "runuser", "script", "su")  # what stands behind their -c, wherever that is, is for a shell
+_ALL_FOR_A_SHELL = ("eval", "rsh", "ssh", "watch")  # whatever they are given is
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SHELL_LINE_FOLLOWS = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_SHELL_LINE_FOLLOWS = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*|--command")
+_SPLITS = re.compile(r"-[A-Za-z0]*S|--split-string")  # of env
 MAX_NAME = 100
 MAX_ARGUMENT_BYTES = (128 << 10) - 1  # of one argument or NAME=VALUE, as execve(2) takes it
 
@@ -138,9 +143,20 @@ def _refuse_wrong_placeholders(where: str, template: tuple[str, ...] | str, decl
 
 
 def _is_shell_line(template: tuple[str, ...], place: int) -> bool:
-    """Say whether a shell reads this argument as its line, as in `bash -c LINE`."""
-    has_shell = any(os.path.basename(argument) in _SHELLS for argument in template[: place - 1])
-    return has_shell and _SHELL_LINE_FOLLOWS.fullmatch(template[place - 1]) is not None
+    """Say whether a shell reads this argument as its line, as in `bash -c LINE`, or as an option before that."""
+    before = template[:place]
+    names = [os.path.basename(argument) for argument in before]
+    if any(name in _ALL_FOR_A_SHELL for name in names):
+        return True
+    if "env" in names and any(_SPLITS.match(argument) for argument in template[: place + 1]):
+        return True
+    if any(name in _HAVE_A_SHELL for name in names) and _SHELL_LINE_FOLLOWS.fullmatch(before[-1]):
+        return True
+    shell = next((at for at, name in enumerate(names) if name in _SHELLS), None)
+    if shell is None or not all(argument.startswith(("-", "+")) for argument in before[shell + 1 :]):
+        return False  # no shell, or behind its script, whose own arguments follow
+    asked = any(_SHELL_LINE_FOLLOWS.fullmatch(argument) for argument in before[shell + 1 :])
+    return asked or template[place].startswith(("-", "+"))  # an option could bring a line along
 
 
 def _parameters(where: str, found: Any) -> tuple[Parameter, ...]:

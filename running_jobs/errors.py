@@ -135,6 +135,13 @@ class WorkerChanged(JobsError):
         self.name = name
 
 
+class TooBusy(JobsError):
+    """So much is being imported that nobody else may wait for it as well; nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many modules are being imported at the moment. Try again soon.")
+
+
 class LockTimeout(JobsError):
     """A lock was not to be had in time; nothing was changed."""
 

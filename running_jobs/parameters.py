@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from running_jobs import matching
 from running_jobs.checks import json_value, kind, text
 from running_jobs.errors import InvalidJob
 from running_jobs.wording import harmless
@@ -61,10 +62,10 @@ class Parameter(NamedTuple):
             raise InvalidJob(field, f"expected {_EXPECTED[self.type]}, found {_found(value)}")
         if isinstance(value, str):
             text(field, value)
-        if self.choices and not any(value == choice and type(value) is type(choice) for choice in self.choices):
+        if self.choices and not any(self._is_same(value, choice) for choice in self.choices):
             known = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in self.choices)
             raise InvalidJob(field, f"expected one of {known}"[:1000])
-        if self.pattern is not None and not (isinstance(value, str) and re.fullmatch(self.pattern, value)):
+        if self.pattern is not None and not (isinstance(value, str) and _fits(field, self.pattern, value)):
             raise InvalidJob(field, f"expected a text that fits {harmless(self.pattern)} as a whole"[:1000])
         if self.minimum is not None and not (_is_number(value) and value >= self.minimum):
             raise InvalidJob(field, f"expected at least {self.minimum}, found {_found(value)}"[:200])
@@ -72,12 +73,19 @@ class Parameter(NamedTuple):
             raise InvalidJob(field, f"expected at most {self.maximum}, found {_found(value)}"[:200])
         return value
 
+    def _is_same(self, value: Any, choice: Any) -> bool:
+        return bool(value == choice) and (type(value) is type(choice) or self.type == "number")
+
     def read(self, field: str, typed: str) -> Any:
         """Return the value that a text means, as people type it into a form; it is still to be checked."""
+        typed = typed.replace("\r\n", "\n")
+        for known in (self.default, *self.choices):
+            if known is not None and typed == self.shown(known):  # what was shown means what it was shown for
+                return known
         if self.type == "boolean":
             return _WORDS.get(typed.strip().lower(), typed)
-        if self.type == "string" or (self.type is None and self.choices and typed in self.choices):
-            return typed.replace("\r\n", "\n")
+        if self.type == "string":
+            return typed
         try:
             return json.loads(typed)
         except (ValueError, RecursionError):
@@ -88,6 +96,29 @@ class Parameter(NamedTuple):
     def shown(self, value: Any) -> str:
         """Return a value as a form's field, an argument or a variable holds it."""
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _fits(field: str, pattern: str, text: str) -> bool:
+    try:
+        return matching.fits(pattern, text)
+    except matching.TookTooLong:
+        problem = f"it takes too long to tell whether it fits {harmless(pattern)}; a simpler pattern would do"
+        raise InvalidJob(field, problem[:1000]) from None
+
+
+def as_json(value: Any) -> Any:
+    """Return what somebody's code says of itself as JSON has it: types by their names, ranges and sets as lists.
+
+    Half of a surrogate pair, which nobody could write, becomes a question mark. Raise ValueError, TypeError or
+    RecursionError for what cannot be said so.
+    """
+    return json.loads(json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False).encode(errors="replace"))
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, type):
+        return value.__name__
+    return list(value) if isinstance(value, (set, frozenset, range)) else str(value)
 
 
 def _is_of_type(name: str, value: Any) -> bool:
@@ -159,7 +190,7 @@ def _parameter(entry: Any) -> Parameter:
     _refuse_what_nothing_fits(made)
     try:
         for value in (*made.choices, *([] if made.default is None else [made.default])):
-            made.check(name, value)
+            made.check(name, json_value(name, value))
     except InvalidJob as error:
         raise InvalidSchema(f"{name}: its own default or choices do not fit: {error.problem}") from None
     return made
@@ -210,7 +241,7 @@ def check_values(field: str, schema: Sequence[Parameter], values: Any) -> dict[s
         if name not in known:
             declared = ", ".join(known) or "none"
             raise InvalidJob(harmless(f"{field}.{name}"[:80]), f"is not declared; declared are {declared}"[:1000])
-        if value is not None or known[name].required:
+        if value is not None or (known[name].required and known[name].default is None):
             known[name].check(f"{field}.{name}", value)
     for name, parameter in known.items():
         if parameter.required and parameter.default is None and name not in given:
@@ -240,5 +271,5 @@ def read_typed(field: str, schema: Sequence[Parameter], typed: Mapping[str, str]
     return {
         name: known[name].read(f"{field}.{name}", text) if name in known else text
         for name, text in typed.items()
-        if text.strip()
+        if text.strip() or (text and name in known and known[name].type == "string")
     }

@@ -48,14 +48,14 @@ def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
     """Have a short-lived process import code and say what it found (`commands.look`). Raise NoAnswer."""
     import subprocess  # here, since the engine does without it
 
-    answer = os.memfd_create("answer")
+    answer, complaints = os.memfd_create("answer"), os.memfd_create("complaints")
     argv, descriptor = prepare(settings, "look", {**task, "answer": answer})
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program, under the settings' python
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,
             pass_fds=(descriptor, answer),
             cwd="/",
             env=clean_environment(os.environ, settings.pass_env),
@@ -64,16 +64,20 @@ def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
         exit_code = _wait_and_end(process.pid, process.wait)
         if exit_code is None:
             raise TookTooLong(f"importing it took more than {LOOK_UP_S:g} s")
-        return _read(os.pread(answer, MAX_ANSWER_BYTES, 0), exit_code)
+        return _read(os.pread(answer, MAX_ANSWER_BYTES + 1, 0), exit_code, complaints)
     except OSError as error:
         raise NoAnswer(f"{argv[0]} could not be started: {error.strerror}") from None
     finally:
         os.close(descriptor)
         os.close(answer)
+        os.close(complaints)
 
 
 def _wait_and_end(pid: int, reap: Callable[[], int]) -> int | None:
-    """Wait for a process and end all of its group, whatever an import left running. Return None if it took too long."""
+    """Wait for a process and end all of its group, which is what an import left running unless it went away from there.
+
+    Return its exit code, None if it took too long.
+    """
     deadline = time.monotonic() + LOOK_UP_S
     try:
         while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -86,11 +90,18 @@ def _wait_and_end(pid: int, reap: Callable[[], int]) -> int | None:
     return exit_code
 
 
-def _read(content: bytes, exit_code: int) -> dict[str, Any]:
+def _read(content: bytes, exit_code: int, complaints: int) -> dict[str, Any]:
+    """Return an answer; half of a surrogate pair in it, which nobody could write, becomes a question mark."""
     try:
         found = json.loads(content)
+        if isinstance(found, dict) and b"\\ud" in content:
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
         if isinstance(found, dict):
             return found
     except (ValueError, RecursionError):
         pass
-    raise NoAnswer(f"the process that imported it ended with exit code {exit_code}")
+    size = os.fstat(complaints).st_size
+    lines = os.pread(complaints, 2000, max(0, size - 2000)).decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    told = f" ({last[:300]})" if last else ""
+    raise NoAnswer(f"the process that imported it ended with exit code {exit_code}{told}")

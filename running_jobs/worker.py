@@ -57,14 +57,15 @@ class Worker:
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Say how far it is, from 0 to 1, and at what: a line like `progress 25.0% reading` in the output."""
-        percent = 100 * min(max(float(fraction), 0.0), 1.0)
+        percent = 100 * min(max(float(fraction), 0.0), 1.0) if fraction == fraction else 0.0  # nan is no progress
         self.log(f"progress {percent:.1f}% {' '.join(str(text).split())}".rstrip())
 
     def get_information(self) -> dict[str, Any]:
         """Return what the page shows and what parameters are checked against before a job is queued.
 
-        `{"description": text, "parameters": [{"name", "type", "required", "default", "choices", "description"}, ...]}`;
-        types are string, integer, number, boolean, array, object. Without parameters, anything is taken.
+        `{"description": text, "parameters": [{"name", "type", "required", "default", "choices", "pattern", "minimum",
+        "maximum", "description"}, ...]}`; types are string, integer, number, boolean, array, object. Without
+        parameters, anything is taken.
         """
         first, _, rest = (type(self).__doc__ or "").partition("\n")
         return {"description": f"{first.strip()}\n{textwrap.dedent(rest)}".strip(), "parameters": []}

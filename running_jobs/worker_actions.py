@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from running_jobs import looking, workers
+from running_jobs import looking, worker_code, workers
 from running_jobs.admission import problem_in
 from running_jobs.errors import (
+    InvalidWorker,
     NoSuchJob,
     NoSuchWorker,
     NotAllowed,
@@ -24,8 +24,6 @@ from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.workers import Workers
 
-AT_ONCE = 4  # short-lived processes that look into workers
-
 
 class WorkerActions:
     """What can be done with the workers of one data directory."""
@@ -35,14 +33,13 @@ class WorkerActions:
         self._store = store
         self.workers = Workers(store.paths)
 
-    def all(self, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Return `[{"name", "information"}]` of all workers, or of those named.
+    def all(self) -> list[dict[str, Any]]:
+        """Return `[{"name", "information"}]` of all workers, however long that takes.
 
         `problem` stands beside, and says why, where `information` is not to be had.
         """
-        wanted = self.workers.names() if names is None else list(names)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(self._describe, wanted))
+        with ThreadPoolExecutor(looking.AT_ONCE) as pool:
+            return list(pool.map(self._describe, self.workers.names()))
 
     def show(self, name: str) -> dict[str, Any]:
         """Return a worker as all does. Raise NoSuchWorker."""
@@ -50,35 +47,35 @@ class WorkerActions:
         return self._describe(name)
 
     def code(self, name: str) -> str:
-        """Return a worker's code. Raise NoSuchWorker."""
-        return self.workers.code(name).decode(errors="replace")
+        """Return a worker's code. Raise NoSuchWorker, or InvalidWorker for what is no text that can be shown."""
+        return worker_code.read_code(name, self.workers.code(name))
 
     def digest(self, name: str) -> str:
-        """Return what is another whenever a worker's code is; empty if there is no such worker."""
+        """Return what is another whenever a worker's code is; empty if there is no such worker, or none to be read."""
         try:
-            return hashlib.sha256(self.workers.code(name)).hexdigest()
-        except NoSuchWorker:
+            return _digest(self.workers.code(name))
+        except (NoSuchWorker, InvalidWorker):
             return ""
 
-    def save(self, name: str, text: str, is_new: bool = False, was: str | None = None) -> dict[str, Any]:
+    def save(self, name: str, code: str | bytes, is_new: bool = False, was: str | None = None) -> dict[str, Any]:
         """Store a worker's code, and return the worker as show does. Jobs that are queued or run keep theirs.
 
-        `was` is the digest of the code that it is to take the place of. Raise InvalidWorker if it does not compile or
-        has no such class, WorkerInUse if it is there although it `is_new` or comes with the application, WorkerChanged
-        if it is not what it `was`, NotAllowed where only approved commands run.
+        `was` is the digest of the code that it is to take the place of; what is there already as it is to be is no
+        conflict. Raise InvalidWorker if it does not compile or has no such class, WorkerInUse if it is there although
+        it `is_new` or comes with the application, WorkerChanged if it is not what it `was`, NotAllowed where only
+        approved commands run.
         """
         self.refuse_unless_it_may_change(name)
         workers.refuse_wrong_name(name)
-        path, code = self.workers.path(name), text.replace("\r\n", "\n").encode(errors="surrogatepass")
-        workers.refuse_wrong_text(code)
+        path = self.workers.path(name)
+        code = code.encode(errors="surrogatepass") if isinstance(code, str) else code
+        code = code.replace(b"\r\n", b"\n")
+        worker_code.refuse_wrong_text(code)
         answer = looking.check_worker(self._settings, name, path, code)
         self._store.prepare()
         try:
             with self._store.door():
-                if is_new and self.workers.exists(name):
-                    raise WorkerInUse(name, "is there already. Edit it, or choose another name.")
-                if was is not None and was != self.digest(name):
-                    raise WorkerChanged(name)
+                self._refuse_to_replace_others(name, code, is_new, was)
                 self.workers.write(name, code, self._store.sync)
                 written = looking.version(path)  # before anybody else may write another
         except OSError as error:
@@ -108,8 +105,25 @@ class WorkerActions:
         if self.workers.is_built_in(name):
             raise WorkerInUse(name, "comes with the application: it can neither be changed nor deleted.")
 
+    def describe(self, name: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return a worker as all does, from what a look at it found."""
+        return _worker(name, answer)
+
+    def _refuse_to_replace_others(self, name: str, code: bytes, is_new: bool, was: str | None) -> None:
+        there = self.digest(name)
+        if there == _digest(code):
+            return
+        if is_new and self.workers.exists(name):
+            raise WorkerInUse(name, "is there already. Edit it, or choose another name.")
+        if was is not None and was != there:
+            raise WorkerChanged(name)
+
     def _describe(self, name: str) -> dict[str, Any]:
         return _worker(name, looking.describe_worker(self._settings, name, self.workers.path(name)))
+
+
+def _digest(code: bytes) -> str:
+    return hashlib.sha256(code).hexdigest()
 
 
 def _worker(name: str, answer: dict[str, Any]) -> dict[str, Any]:

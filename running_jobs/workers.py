@@ -13,9 +13,9 @@ import sys
 from running_jobs import files
 from running_jobs.errors import InvalidWorker, NoSuchWorker
 from running_jobs.paths import JobPaths
+from running_jobs.worker_code import MAX_CODE_BYTES
 
 BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "builtin_workers")
-MAX_CODE_BYTES = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _NO_FILE = (
@@ -94,17 +94,6 @@ def refuse_wrong_name(name: str) -> None:
         )
     if name in _TAKEN:
         raise InvalidWorker(f"{name} is the name of a module of Python's own; choose another", None)
-
-
-def refuse_wrong_text(code: bytes) -> None:
-    """Raise InvalidWorker for what is no text of a bearable size."""
-    if len(code) > MAX_CODE_BYTES:
-        raise InvalidWorker(f"has {len(code)} bytes; at most {MAX_CODE_BYTES} are taken")
-    try:
-        code.decode()
-    except UnicodeDecodeError as error:
-        line = code.count(b"\n", 0, error.start) + 1
-        raise InvalidWorker("is not UTF-8", line, error.start - code.rfind(b"\n", 0, error.start)) from None
 
 
 def _names_in(folder: str) -> list[str]:

@@ -31,6 +31,8 @@ LAYERS = [
         "parameters",
         "approved_commands",
         "worker",
+        "worker_code",
+        "matching",
         "workers",
     },
     {"journal", "records", "processes", "logs", "child"},

@@ -100,7 +100,7 @@ def test_workers_lists_and_shows(app_py, data: Path, adder: Path) -> None:
     assert json.loads(app_py("workers", "--json").out) == as_json
     assert app_py("workers", "--json", "show", "Adder").code == 2
     assert as_json[0]["information"]["parameters"] == [{"name": "numbers", "type": "array", "default": []}]
-    assert as_json[2]["information"]["description"] == "\ud800\x1b[31m red"
+    assert as_json[2]["information"]["description"] == "?\x1b[31m red"
     assert app_py("workers", "show", "Adder").out == CODE
     shown = json.loads(app_py("workers", "show", "Adder", "--json").out)
     assert (shown["name"], shown["code"]) == ("Adder", CODE)

@@ -23,7 +23,8 @@ from running_jobs.store import JobStore
 
 from .conftest import PROJECT, processes_of, wait_for, wait_for_end
 
-WORKER = "import ctypes, multiprocessing, os, signal, subprocess, sys, threading, time\nfrom pathlib import Path\n" + (
+WORKER = "import ctypes, multiprocessing, os, signal, subprocess, sys, threading, time\n" + (
+    "from concurrent.futures import ThreadPoolExecutor\nfrom pathlib import Path\n"
     "from running_jobs import Worker\n\n\nclass W(Worker):\n"
 )
 
@@ -80,6 +81,28 @@ ENDS = {
         "exit code 0",
         "",
     ),
+    "is a coroutine": (
+        "async def run(self):\n    pass",
+        "error",
+        1,
+        "exit code 1",
+        "a coroutine, of which nothing ran",
+    ),
+    "is a generator": ("def run(self):\n    yield 5", "error", 1, "exit code 1", "a generator, of which nothing ran"),
+    "has a pool open": (
+        "def run(self):\n    W.pool = ThreadPoolExecutor(2)\n    self.log(W.pool.submit(pow, 2, 3).result())",
+        "done",
+        0,
+        "exit code 0",
+        "",
+    ),
+    "says nonsense of its progress": (
+        "def run(self):\n    self.progress(float('nan'))\n    self.progress(7, 'x')",
+        "done",
+        0,
+        "exit code 0",
+        "",
+    ),
     "closes its output": ("def run(self):\n    sys.stdout.close()\n    self.log('x')", "done", 0, "exit code 0", ""),
 }
 
@@ -91,7 +114,7 @@ def test_each_end_has_its_status_and_reason(lay, start, store: JobStore, case) -
     job = wait_for_end(store, start().id)
     assert (job.status, job.exit_code) == (status, code), err_of(store, job)
     assert reason in job.reason
-    assert said in err_of(store, job)
+    assert said in err_of(store, job) and bool(said) == bool(err_of(store, job))
     lines = out_of(store, job).splitlines()
     assert lines[0] == "STARTED"
     if "_exit" not in body and job.signal is None:
@@ -149,10 +172,30 @@ def test_a_hundred_megabytes_of_log_cost_nobody_memory(lay, start, store: JobSto
     wait_for(lambda: os.path.getsize(store.paths.out(job.id)) > 100_000_000, timeout_s=60)
     wait_for(lambda: logs.last_lines(store.paths.out(job.id), 1) == ["through"])
     active = store.get(job.id)
-    assert psutil.Process(active.pid).memory_info().rss < 50 << 20
+    host = psutil.Process(active.session)
+    assert "worker" in host.cmdline()
+    assert max(process.memory_info().rss for process in (host, psutil.Process(active.pid))) < 50 << 20
     Actions(load_settings(store.paths.data)).stop(job.id)
     job = wait_for_end(store, job.id)
     assert (job.status, os.path.getsize(store.paths.out(job.id))) == ("done", 8 + 100_001_000 + 8 + 6)
+
+
+def test_a_fork_that_ends_as_an_interpreter_does_says_nothing_of_an_end(lay, start, store: JobStore) -> None:
+    lay(
+        "def run(self):\n    child = os.fork()\n    if child == 0:\n        sys.exit(0)\n"
+        "    os.waitpid(child, 0)\n    self.log('parent')"
+    )
+    job = wait_for_end(store, start().id)
+    assert (job.status, out_of(store, job)) == ("done", "STARTED\nparent\nENDED\n")
+
+
+def test_defaults_are_those_that_are_shown(lay, start, store: JobStore) -> None:
+    lay(
+        "def run(self):\n    self.log(self.parameters)\n\ndef get_information(self):\n    return {'parameters': ["
+        "{'name': 'a', 'type': int, 'default': 5}, {'name': 'b', 'choices': range(3), 'default': 1}]}"
+    )
+    job = wait_for_end(store, start().id)
+    assert "{'a': 5, 'b': 1}" in out_of(store, job)
 
 
 def test_lines_of_many_threads_do_not_mix(lay, start, store: JobStore) -> None:
@@ -333,7 +376,9 @@ def test_the_foreground_runs_a_worker(by_hand, lay) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("args", [[], ["W", "5"], ["W", "[]x"], ["W", "{}", "x"], ["--help"], ["W", "[1]"]], ids=str)
+@pytest.mark.parametrize(
+    "args", [[], ["W", "5"], ["W", "[]x"], ["W", "{}", "x"], ["--help"], ["W", "[1]"], ["W", "[]"], ["W", "0"]], ids=str
+)
 def test_wrong_usage_prints_usage(by_hand, lay, args: list[str]) -> None:
     lay("pass")
     done = by_hand(*args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from running_jobs import looking, python_process
 from running_jobs.actions import Actions
-from running_jobs.errors import InvalidWorker
+from running_jobs.errors import InvalidJob, InvalidWorker
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.worker_actions import WorkerActions
@@ -408,7 +409,7 @@ def test_the_command_line_and_the_foreground_take_no_other_names(
         ("x\0y\n", 1, None, "null byte"),
         ("(" * 10_000, 1, None, "parenthes"),
         (b"# one\n#  \xff\n", None, None, "not UTF-8"),
-        ("import os\nos._exit(3)\nclass Foo: pass\n", 1, 1, "ended with exit code 3"),
+        ("import os\nos._exit(3)\nclass Foo: pass\n", None, None, "ended with exit code 3"),
     ],
     ids=range(13),
 )
@@ -724,8 +725,10 @@ def test_one_that_hangs_when_it_is_imported_holds_up_nobody_twice(
     job = actions.submit({"command": {"type": "worker", "name": "Says", "parameters": {"a": 1}}, "start": True})
     assert wait_for_end(store, job.id).status == "done"
     assert len(noted.read_text()) <= 2
-    with pytest.raises(InvalidWorker, match="took more than"):
-        WorkerActions(load_settings(str(data)), store).save("Other", path.read_text())
+    workers = WorkerActions(load_settings(str(data)), store)
+    with pytest.raises(InvalidWorker, match="has no class Other"):
+        workers.save("Other", path.read_text())
+    assert "took more than" in workers.save("Other", path.read_text().replace("class Says", "class Other"))["problem"]
     monkeypatch.setattr(looking, "SLOW_FOR_S", 0.0)
     before = len(noted.read_text())
     monkeypatch.setattr(python_process, "LOOK_UP_S", 60.0)
@@ -768,3 +771,150 @@ def test_the_server_imports_no_worker(server: Server, data: Path) -> None:
     put(server, "Says", head + SAYS.format(text="ran"))
     server.get("/workers/Says")
     assert str(server.process.pid) not in noted.read_text().split()
+
+
+HANGS = "import os, time\nif 'JOB_ID' not in os.environ: time.sleep(1000)\n"
+
+
+def test_many_imports_that_hang_leave_the_server_answering(
+    data: Path, start_server: Callable[..., Server], server: Server
+) -> None:
+    """More than there are threads, each for an import of its own."""
+    codes: list[int] = []
+    code = HANGS + SAYS.format(text="x").replace("Says", "Slow")
+
+    def save() -> None:
+        with contextlib.suppress(OSError):  # the server is gone before those who may wait are answered
+            codes.append(server.put("/workers/Slow", code).code)
+
+    for _ in range(24):
+        threading.Thread(target=save, daemon=True).start()
+    wait_for(lambda: codes.count(503) >= 24 - looking.MAX_WAITING, lambda: f"those who may not wait: {codes}")
+    assert server.get("/health").code == 200
+    assert set(codes) == {503}
+
+
+def test_one_import_serves_all_who_ask_at_once(data: Path, actions: Actions, store: JobStore) -> None:
+    noted, go = data.parent / "imported", data.parent / "go"
+    store.prepare()
+    (data / "workers").mkdir()
+    (data / "workers" / "Says.py").write_text(
+        f"import os, time\nopen({str(noted)!r}, 'a').write('x')\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.01)\n" + SAYS.format(text="ran")
+    )
+    command = {"type": "worker", "name": "Says", "parameters": {}}
+    threads = [threading.Thread(target=lambda: actions.submit({"command": command})) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: noted.exists() and noted.read_text())
+    go.touch()
+    for thread in threads:
+        thread.join(20)
+    assert (len(store.ids()), noted.read_text()) == (6, "x")
+
+
+def test_workers_that_hang_do_not_hide_the_others(server: Server, data: Path) -> None:
+    assert server.get("/workers/TestWorker").json["data"][0]["information"]
+    (data / "workers").mkdir(exist_ok=True)
+    for number in range(looking.AT_ONCE + 1):
+        (data / "workers" / f"Slow{number}.py").write_text(HANGS)
+    page = server.get("/?run=worker").text
+    assert "Counts, and sleeps" in page and "still being imported" in page
+    assert 'name="param.count"' in server.get("/?run=worker&of=TestWorker").text
+    assert server.post_form("/launch", {"worker": "TestWorker", "param.count": "0"}).code == 303
+
+
+def test_parameters_are_checked_by_the_code_that_the_job_keeps(
+    data: Path, actions: Actions, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save that comes between reading the code and looking at its schema is noticed."""
+    store.prepare()
+    (data / "workers").mkdir()
+    path = data / "workers" / "Strict.py"
+    path.write_text(SCHEMA)
+    look = looking.describe_worker
+
+    def saved_meanwhile(*args: Any) -> dict[str, Any]:
+        monkeypatch.setattr(looking, "describe_worker", look)
+        found = look(*args)
+        path.write_text(SCHEMA.replace('"name": "file"', '"name": "picture"'))
+        return found
+
+    monkeypatch.setattr(looking, "describe_worker", saved_meanwhile)
+    with pytest.raises(InvalidJob, match=r"parameters\.file: is not declared"):
+        actions.submit({"command": {"type": "worker", "name": "Strict", "parameters": {"file": "a"}}, "start": True})
+    assert store.ids() == []
+
+
+def test_a_schema_from_a_library_of_ones_own_is_read_anew_when_that_changes(data: Path) -> None:
+    folder = data.parent / "lib"
+    folder.mkdir()
+    (data / "config.toml").write_text(f'python_path = ["{folder}"]\n')
+    (folder / "my_schema.py").write_text("SCHEMA = [{'name': 'a'}]\n")
+    JobStore(str(data)).prepare()
+    (data / "workers").mkdir()
+    (data / "workers" / "Says.py").write_text(
+        "import my_schema\n" + SAYS.format(text="x") + "    def get_information(self):\n"
+        "        return {'parameters': my_schema.SCHEMA}\n"
+    )
+    assert describe(data, "Says")["information"]["parameters"] == [{"name": "a"}]
+    (folder / "my_schema.py").write_text("SCHEMA = [{'name': 'another'}]\n")
+    assert describe(data, "Says")["information"]["parameters"] == [{"name": "another"}]
+
+
+@pytest.mark.parametrize(
+    ("says", "problem"),
+    [
+        ("{'description': 'bad \\ud800 text'}", None), ("[[]] * 5", "expected an object"),
+        ("{'parameters': [{'name': 'a', 'default': float('inf')}]}", "it does not say what it is"),
+        ("{'description': 'x' * 5_000_000}", "it does not say what it is"),
+        ("{'deep': eval('[' * 150 + ']' * 150)}", "it does not say what it is"),
+    ],
+)  # fmt: skip
+def test_whatever_a_worker_says_of_itself_it_is_listed(
+    server: Server, data: Path, says: str, problem: str | None
+) -> None:
+    (data / "workers").mkdir(exist_ok=True)
+    (data / "workers" / "Says.py").write_text(
+        SAYS.format(text="x") + f"    def get_information(self):\n        return {says}\n"
+    )
+    [found] = server.get("/workers/Says").json["data"]
+    assert (problem or "") in found.get("problem", "") and bool(problem) == ("problem" in found)
+    for path in ("/workers", "/?run=worker", "/?run=worker&of=Says&code=Says"):
+        assert server.get(path).code == 200
+
+
+def test_code_in_another_encoding_is_shown_as_it_is_and_not_spoiled(server: Server, data: Path) -> None:
+    (data / "workers").mkdir(exist_ok=True)
+    path = data / "workers" / "Says.py"
+    code = "# -*- coding: latin-1 -*-\n" + SAYS.format(text="grün")
+    path.write_bytes(code.encode("latin-1"))
+    assert server.get("/workers/Says/code").text == code
+    for sent in (code, code.encode("latin-1")):
+        answer = server.put("/workers/Says", sent)
+        assert answer.code == 400
+        assert answer.json["message"].startswith("line ")
+    assert path.read_bytes() == code.encode("latin-1")
+    path.write_bytes(b"# -*- coding: rot13 -*-\n")
+    assert server.get("/workers/Says/code").code == 400
+
+
+def test_a_name_of_an_installed_module_is_refused(server: Server, data: Path) -> None:
+    answer = server.put("/workers/flask", SAYS.format(text="x").replace("Says", "flask"))
+    assert answer.code == 400
+    assert "flask is the name of a module that is installed" in answer.json["message"]
+
+
+def test_null_takes_the_default_of_what_is_required(server: Server) -> None:
+    put(server, "Strict", SCHEMA.replace('"default": 3,', '"default": 3, "required": True,'))
+    job_id = create(server, "Strict", {"file": "a", "size": None}, start=True)
+    wait_for(lambda: status_of(server, job_id) == "done")
+    assert messages(server, job_id)[1] == "3 good none"
+
+
+def test_saving_what_is_there_already_is_no_conflict(data: Path) -> None:
+    workers = WorkerActions(load_settings(str(data)), JobStore(str(data)))
+    code = SAYS.format(text="x")
+    for _ in range(2):
+        workers.save("Says", code, is_new=True)
+        workers.save("Says", code, was="what it was before")

@@ -15,10 +15,9 @@ import traceback
 from typing import Any
 
 from running_jobs import files
-from running_jobs.classes import find_class, look_for_method
+from running_jobs.classes import find_class, look_for_method, search_path
 from running_jobs.errors import NoSuchClass, NoSuchMethod
 from running_jobs.paths import response_path
-from running_jobs.settings import PROJECT
 
 EXIT_FAILED = 1
 
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """Do the task that the descriptor named by the argument holds; return the exit code."""
     with os.fdopen(int(arguments[0]), "rb") as handed_over:
         task = json.loads(handed_over.read())
-    sys.path[:] = [*task["python_path"], *(path for path in sys.path if path != PROJECT), PROJECT]
+    sys.path[:] = search_path(task["python_path"])
     sys.argv[:] = [f"{task['class']}::{task['method']}"]
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _run(task["class"], task["method"], task["params"])

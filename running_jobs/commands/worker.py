@@ -3,28 +3,29 @@
 By hand this process becomes one of the settings' `python`. There, as in a job, its only argument is `-`, and standard
 input says which code to load. It logs STARTED first and ENDED last, and an exception as its traceback. A first SIGTERM
 only makes is_active() false; what follows if `run` does not return then is the runner's business.
-Exits 0 if `run` returns, 1 if it raises, 2 on wrong usage; a sys.exit of the worker's is its own.
+Exits 0 if `run` returns, 1 if it raises, 2 on wrong usage, 143 if it was stopped before it ran; a sys.exit of the
+worker's is its own.
 Nothing but the standard library is needed of the interpreter that runs this.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import json
 import os
 import signal
 import sys
-import threading
 import types
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from running_jobs.classes import search_path
 from running_jobs.paths import JobPaths, data_of
 from running_jobs.worker import Worker
 
 USAGE = "usage: python -m running_jobs.commands.worker NAME [JSON]   (JSON is an object of parameters)"
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 128 + signal.SIGTERM
 
 
@@ -88,10 +89,10 @@ def find_own_code() -> None:
 
 def _read_arguments(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     name, text = (*arguments, "{}") if len(arguments) == 1 else arguments
-    parameters = json.loads(text) or {}
-    if name.startswith("-") or not isinstance(parameters, dict):
+    parameters = json.loads(text)
+    if name.startswith("-") or not isinstance(parameters, (dict, type(None))):
         raise ValueError(name)
-    return name, parameters
+    return name, parameters or {}
 
 
 def _become_host(name: str, parameters: dict[str, Any]) -> int:
@@ -126,17 +127,11 @@ def _host(task: dict[str, Any]) -> int:
     _listen_to_stop()
     faulthandler.enable()  # a crash of a library written in C tells where
     _close_stdin()
-    others = [path for path in sys.path if path != PROJECT]
-    sys.path[:] = [*task["python_path"], *others, task["workers"], PROJECT]
+    sys.path[:] = search_path(task["python_path"], task["workers"])
     sys.argv[:] = [task["name"]]
-    say = Worker().log
-    say("STARTED")
-    try:
-        return _run(task)
-    finally:
-        _wait_for_threads()
-        with contextlib.suppress(OSError):
-            say("ENDED")
+    _say_when_it_ends()
+    Worker().log("STARTED")
+    return _run(task)
 
 
 def _run(task: dict[str, Any]) -> int:
@@ -147,8 +142,12 @@ def _run(task: dict[str, Any]) -> int:
             raise RuntimeError(f"{task['name']} left by sys.exit before its run() was called") from error
         if not worker.is_active():  # stopped while it was being imported
             return EXIT_STOPPED
-        worker.run()
-    except Exception:
+        result = worker.run()
+        if type(result).__name__ in ("coroutine", "generator", "async_generator"):
+            raise TypeError(f"{task['name']}.run() returned a {type(result).__name__}, of which nothing ran")
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
         import traceback  # not in each job's start
 
         told = traceback.format_exc()
@@ -174,20 +173,25 @@ def _with_defaults(worker: Worker, given: dict[str, Any]) -> dict[str, Any]:
     """Return parameters with the defaults that a worker declares; what cannot be read declares none."""
     if type(worker).get_information is Worker.get_information:
         return given
-    from running_jobs.parameters import read_schema, with_defaults
+    from running_jobs.parameters import as_json, read_schema, with_defaults
 
     try:
-        declared = read_schema(worker.get_information().get("parameters") or [])
+        declared = read_schema(as_json(worker.get_information()).get("parameters") or [])
     except (Exception, SystemExit):
         return given
     return with_defaults(declared, given)
 
 
-def _wait_for_threads() -> None:
-    """Wait for what the interpreter would wait for at its end: what threads have to say still belongs to the job."""
-    while others := [t for t in threading.enumerate() if not t.daemon and t is not threading.current_thread()]:
-        for thread in others:
-            thread.join()
+def _say_when_it_ends() -> None:
+    """Have ENDED logged last: after threads, which the interpreter waits for before it does what is left to do."""
+    me = os.getpid()
+
+    def say() -> None:
+        if os.getpid() == me:  # and not in a fork that ends as a whole interpreter does
+            with contextlib.suppress(OSError):
+                Worker().log("ENDED")
+
+    atexit.register(say)
 
 
 def _listen_to_stop() -> None:

@@ -11,14 +11,13 @@ from urllib.parse import parse_qsl
 from flask import g, request
 
 from running_jobs import approved_commands
-from running_jobs.admission import schema_in
 from running_jobs.errors import AmbiguousId, InvalidJob, NoSuchJob, NotAllowed
 from running_jobs.option_texts import read_option
 from running_jobs.parameters import Parameter, read_typed
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.auth import token
-from running_jobs.web.launching import PARAMETER, worker_answers
+from running_jobs.web.launching import PARAMETER
 from running_jobs.web.page_view import DEFAULT_CONTEXT, DEFAULT_PRIORITY
 from running_jobs.web.parts import Parts, parts
 
@@ -57,9 +56,8 @@ def options_of_launch(form: dict[str, str], parts: Parts) -> dict[str, Any]:
 def _command(form: dict[str, str], parts: Parts) -> dict[str, Any]:
     """Return what is to run: by its fields a worker, a method, an approved command, or else a shell line."""
     if "worker" in form:
-        [worker] = worker_answers(parts, [form["worker"]])
-        parameters = _parameters(form, schema_in(worker["information"]))
-        return {"type": "worker", "name": form["worker"], "parameters": parameters}
+        schema = parts.actions.schema_of_worker(form["worker"])  # the same that the parameters are checked by
+        return {"type": "worker", "name": form["worker"], "parameters": _parameters(form, schema)}
     if "class" in form:
         params = _json(form.get("params", ""), "params", [])
         return {"type": "method", "class": form["class"], "method": form.get("method", ""), "params": params}

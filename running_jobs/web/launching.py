@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from running_jobs import approved_commands, looking
@@ -53,9 +52,11 @@ def _kinds(parts: Parts) -> list[str]:
 
 def worker_answers(parts: Parts, names: Sequence[str], wait_s: float | None = None) -> list[dict[str, Any]]:
     """Return workers as WorkerActions.show does; that one takes longer than wait_s to import is its `problem`."""
-    looks = {f"worker {name}": partial(parts.workers.show, name) for name in names}
+    paths = {name: parts.workers.workers.path(name) for name in names}
+    keys = {name: f"worker {name} {looking.version(path)}" for name, path in paths.items()}
+    looks = {keys[name]: looking.at_worker(parts.settings, name, path) for name, path in paths.items()}
     answers = parts.described.all(looks, WAIT_S if wait_s is None else wait_s)
-    return [{"name": name, "information": None, **answers[f"worker {name}"]} for name in names]
+    return [parts.workers.describe(name, answers[keys[name]]) for name in names]
 
 
 def _workers(parts: Parts) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ def _description(information: Any) -> str:
 def _classes(parts: Parts) -> list[dict[str, Any]]:
     entries = parts.settings.allowed_classes
     answers = parts.described.all(
-        {f"class {entry}": partial(looking.describe_class, parts.settings, entry) for entry in entries}, WAIT_S
+        {f"class {entry}": looking.at_class(parts.settings, entry) for entry in entries}, WAIT_S
     )
     groups: dict[str, dict[str, Any]] = {}
     for entry in entries:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from running_jobs.web.launching import worker_answers
 from running_jobs.web.parts import parts
-from running_jobs.web.reading import text_body
 from running_jobs.web.responses import envelope
 
 WAIT_S = 20.0
@@ -36,7 +35,7 @@ def show_code(name: str) -> Response:
 @blueprint.put("/workers/<name>")
 def save_worker(name: str) -> Response:
     """Store the body as a worker's code."""
-    return envelope(200, f"Worker {name} was saved.", [parts().workers.save(name, text_body())])
+    return envelope(200, f"Worker {name} was saved.", [parts().workers.save(name, request.get_data(cache=False))])
 
 
 @blueprint.delete("/workers/<name>")

@@ -1,0 +1,58 @@
+"""Patterns are matched in a bounded time, whatever they and the texts are."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from running_jobs import matching
+from running_jobs.errors import InvalidJob
+from running_jobs.parameters import check_values, read_schema
+
+SLUG = "([a-z0-9]+[-_]?)+"
+EVIL = "a" * 40 + "!"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        (r"[a-z]+\.pov", "lamp.pov", True), (r"[a-z]+\.pov", "lamp.pov\n", False), (SLUG, "a-b_c", True),
+        (SLUG, "a b", False), (r"[a-z0-9]+(-[a-z0-9]+)*", "a-b-c", True), (r"(a|b|c)+", "abc", True),
+        (r"\d{4}-\d{2}", "2026-11", True), (r"(?i)yes|no", "YES", True), (r"(.)\1+", "aaa", True), ("", "", True),
+        (r"a*b*c*d*", "abcd" * 3000, False), (r"(?P<x>a+)+", "aaa", True), (SLUG, "ü" * 300, False),
+    ],
+)  # fmt: skip
+def test_what_fits(pattern: str, text: str, fits: bool) -> None:
+    assert matching.fits(pattern, text) is fits
+
+
+def test_what_would_take_for_ever_is_given_up() -> None:
+    for pattern in (SLUG, r"(a*)*b", r"(a|a)*b", r"(a|aa)+"):
+        with pytest.raises(matching.TookTooLong):
+            matching.fits(pattern, EVIL)
+    with pytest.raises(matching.TookTooLong):
+        matching.fits("a*" * 12 + "b", "a" * 5000)
+
+
+def test_meanwhile_other_threads_run() -> None:
+    schema = read_schema([{"name": "s", "pattern": SLUG}])
+    turns = 0
+    is_over = threading.Event()
+
+    def count() -> None:
+        nonlocal turns
+        while not is_over.is_set():
+            turns += 1
+            time.sleep(0.001)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    try:
+        with pytest.raises(InvalidJob, match="takes too long to tell whether it fits"):
+            check_values("parameters", schema, {"s": EVIL})
+    finally:
+        is_over.set()
+        counter.join()
+    assert turns > 20
