@@ -289,7 +289,8 @@ def test_ending_a_job_leaves_the_jobs_that_it_submitted_alone(
     actions: Actions, launch, data: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
-    submit = f"{sys.executable} {PROJECT}/app.py --data {other} run 'sleep 1; exit 5'"
+    go = tmp_path / "go"
+    submit = f"{sys.executable} {PROJECT}/app.py --data {other} run 'until [ -e {go} ]; do sleep 0.05; done; exit 5'"
     job = launch(f"{submit}; {submit}; sleep 0.2; echo submitted; exec sleep 1000")
     wait_for(lambda: "submitted" in out(actions.store, job))
     there = JobStore(str(other))
@@ -298,6 +299,7 @@ def test_ending_a_job_leaves_the_jobs_that_it_submitted_alone(
     try:
         actions.kill(job.id)
         assert wait_for_end(actions.store, job.id).status == "stop"
+        go.touch()
         for job in inner:
             assert wait_for_end(there, job.id).exit_code == 5
     finally:

@@ -149,7 +149,7 @@ def test_code_laid_there_that_is_no_worker_ends_with_an_error(
 def test_a_traceback_names_the_lines_of_the_code_that_ran(lay, start, store: JobStore) -> None:
     lay("def run(self):\n    raise ValueError('here')")
     job = wait_for_end(store, start().id)
-    assert f"{job.id}.worker.py\", line 8, in run\n    raise ValueError('here')" in err_of(store, job)
+    assert f"{job.id}.worker.py\", line 9, in run\n    raise ValueError('here')" in err_of(store, job)
 
 
 def test_what_cannot_be_written_as_text_is_logged_all_the_same(lay, start, store: JobStore) -> None:
