@@ -2,7 +2,9 @@
 import { followLog } from "./follow.js";
 import { editCode } from "./editor.js";
 import { keepLive } from "./live.js";
+import { sendOnce } from "./once.js";
 
 keepLive(document.querySelector("[data-lost]"));
 for (const code of document.querySelectorAll("textarea.code")) editCode(code);
+sendOnce();
 for (const log of document.querySelectorAll("[data-follow]")) followLog(log);
