@@ -77,13 +77,16 @@ def _parameters(form: dict[str, str], schema: Sequence[Parameter]) -> Any:
 
 
 def _json(typed: str, field: str, empty: Any) -> Any:
-    """Return the value that a text means: JSON, or else itself; what begins as JSON and is none is a mistake."""
+    """Return the value that a text means: JSON, or else itself.
+
+    What begins as JSON does, or as a text or a tuple of Python's, and is no JSON is a mistake.
+    """
     if not typed.strip():
         return empty
     try:
         return json.loads(typed)
     except (ValueError, RecursionError) as error:
-        if typed.lstrip()[0] in "[{":
+        if typed.lstrip()[0] in "[{(\"'":
             raise InvalidJob(field, f"is not JSON: {str(error)[:200]}") from None
         return typed
 
