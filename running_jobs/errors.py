@@ -130,8 +130,9 @@ class WorkerInUse(JobsError):
 class WorkerChanged(JobsError):
     """Somebody else saved or deleted the worker since its code was shown; nothing was stored."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Worker {name} was changed by somebody else meanwhile. Save again to put yours in its place.")
+    def __init__(self, name: str, is_gone: bool = False) -> None:
+        changed, put = ("deleted", "store yours") if is_gone else ("changed", "put yours in its place")
+        super().__init__(f"Worker {name} was {changed} by somebody else meanwhile. Save again to {put}.")
         self.name = name
 
 

@@ -121,6 +121,11 @@ class WorkerActions:
     def _describe(self, name: str) -> dict[str, Any]:
         return _worker(name, looking.describe_worker(self._settings, name, self.workers.path(name)))
 
+    @property
+    def may_change(self) -> bool:
+        """Whether workers may be saved and deleted at all: not where only approved commands run."""
+        return not self._settings.allowed_commands
+
 
 def _digest(code: bytes) -> str:
     return hashlib.sha256(code).hexdigest()

@@ -1,22 +1,62 @@
 // Makes a field for code better to write in: the mistake that the server found is marked, a new line begins where the
-// one before began, Ctrl+S saves, and a text that is not saved is not left by accident. Tab still moves on.
+// one before began, Ctrl+S saves and leads back to the same place, and a text that is not saved is not left by accident.
+// Tab still moves on.
 export function editCode(code) {
   const saved = code.value;
+  const editor = code.closest(".editor");
+  const place = placeOf(code);
   if (code.dataset.line) select(code, Number(code.dataset.line));
+  else if (!editor.querySelector("#worker-name[aria-invalid]")) place.find();
+  document.addEventListener("keydown", (event) => {
+    if (!asksToSave(event) || (event.target !== document.body && !editor.contains(event.target))) return;
+    event.preventDefault();
+    if (!code.readOnly && !event.repeat) code.form.requestSubmit();
+  });
   code.addEventListener("keydown", (event) => {
-    if (event.key === "s" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      if (!code.readOnly) code.form.requestSubmit();
-    } else if (event.key === "Enter" && !event.isComposing && !code.readOnly) {
-      event.preventDefault();
-      insert(code, `\n${indentation(code)}`);
-    }
+    if (event.key !== "Enter" || event.isComposing || code.readOnly) return;
+    event.preventDefault();
+    insert(code, `\n${indentation(code)}`);
   });
   const isSaved = () => code.value === saved && code.dataset.unsaved === undefined;
   let leaves = isSaved();
-  code.form.addEventListener("submit", () => { leaves = true; });
+  code.form.addEventListener("submit", () => {
+    leaves = true;
+    place.keep();
+  });
   code.addEventListener("input", () => { leaves = isSaved(); });
   addEventListener("beforeunload", (event) => { if (!leaves) event.preventDefault(); });
+}
+
+function asksToSave({ key, ctrlKey, metaKey, altKey, shiftKey }) {
+  return key.toLowerCase() === "s" && (ctrlKey || metaKey) && !altKey && !shiftKey; // with CapsLock the key is S
+}
+
+// Where somebody was in a worker's code, kept from a save to the page that it leads to.
+function placeOf(code) {
+  const name = () => `place in ${code.form.elements.namedItem("name").value.trim()}`;
+  return {
+    keep() {
+      const { selectionStart, selectionEnd, scrollTop, scrollLeft } = code;
+      attempt(() => sessionStorage.setItem(name(), JSON.stringify([selectionStart, selectionEnd, scrollTop, scrollLeft])));
+    },
+    find() {
+      const kept = attempt(() => JSON.parse(sessionStorage.getItem(name())));
+      attempt(() => sessionStorage.removeItem(name()));
+      if (!kept) return;
+      code.focus();
+      code.setSelectionRange(kept[0], kept[1]);
+      code.scrollTo(kept[3], kept[2]);
+    },
+  };
+}
+
+// What a browser that keeps nothing refuses is done without.
+function attempt(act) {
+  try {
+    return act();
+  } catch {
+    return null;
+  }
 }
 
 function select(code, line) {
@@ -28,11 +68,13 @@ function select(code, line) {
   code.scrollTop = Math.max(0, (line - 6) * height);
 }
 
-// What the new line begins with: the spaces of the one that is left, and a step more behind a colon.
+// What the new line begins with: what the one that is left begins with, and a step more behind a colon of its code.
 function indentation(code) {
   const before = code.value.slice(0, code.selectionStart);
   const line = before.slice(before.lastIndexOf("\n") + 1);
-  return line.match(/^[ \t]*/)[0] + (/:\s*$/.test(line) ? "    " : "");
+  const begin = line.match(/^[ \t]*/)[0];
+  if (!/^(?:[^#"']|"[^"]*"|'[^']*')*:\s*(?:#.*)?$/.test(line)) return begin;
+  return begin + (begin.startsWith("\t") ? "\t" : "    ");
 }
 
 // As if it were typed, so that it can be undone.

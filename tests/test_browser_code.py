@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -97,6 +98,152 @@ def test_an_unsaved_text_is_not_left_unasked_and_keys_help(page: Page, data: Pat
     page.browser.find_element(By.ID, "code").send_keys(Keys.CONTROL, "s")
     wait_for(lambda: "more" in path.read_text())
     wait_for(lambda: before != page.browser.find_element(By.TAG_NAME, "html") and "saved" in page.message)
+
+
+def active(page: Page) -> str:
+    """Return the id of what has the focus, or else its kind."""
+    return str(page.run("return document.activeElement.id || document.activeElement.tagName"))
+
+
+def press_save(page: Page, *keys: str) -> None:
+    """Press keys where the focus is, and wait for the page that a save leads to."""
+    before = page.browser.find_element(By.TAG_NAME, "html")
+    ActionChains(page.browser).key_down(Keys.CONTROL).send_keys(*keys).key_up(Keys.CONTROL).perform()
+    wait_for(lambda: before != page.browser.find_element(By.TAG_NAME, "html") and page.message)
+
+
+def test_whoever_saves_by_the_keys_finds_their_place_again(page: Page, data: Path) -> None:
+    path = lay(data, "Mine", PLAIN + "# end\n" * 200)
+    page.open("/?run=worker&of=Mine&code=Mine")
+    begin = len(PLAIN) + 6 * 150
+    place = "const c = document.querySelector('#code'); return [c.selectionStart, c.selectionEnd, c.scrollTop]"
+    page.run(f"const c = document.querySelector('#code'); c.focus(); c.setSelectionRange({begin}, {begin + 5});"
+        "c.scrollTop = 1500")  # fmt: skip
+    page.run("document.activeElement.setRangeText('# middle\\n', 0, 0, 'preserve')")
+    before = page.run(place)
+    assert before[2] > 1000
+    html = page.browser.find_element(By.TAG_NAME, "html")
+    pressed = "new KeyboardEvent('keydown', {key: 'S', ctrlKey: true, bubbles: true, cancelable: true})"  # CapsLock
+    page.run(f"document.activeElement.dispatchEvent({pressed})")
+    wait_for(lambda: html != page.browser.find_element(By.TAG_NAME, "html") and page.message)
+    assert "saved" in page.message and path.read_text().startswith("# middle\n")
+    assert (page.run(place), active(page)) == (before, "code")
+    page.browser.find_element(By.CSS_SELECTOR, ".delete summary").send_keys("")
+    page.run("document.querySelector('.delete summary').focus()")
+    press_save(page, "s")
+    assert active(page) == "code"
+    page.run("document.querySelector('#parameters').focus()")  # another form's text would be lost
+    page.run("window.passedOver = 0; document.addEventListener('submit', () => { window.passedOver += 1; })")
+    ActionChains(page.browser).key_down(Keys.CONTROL).send_keys("s").key_up(Keys.CONTROL).perform()
+    assert page.run("return window.passedOver") == 0
+    page.open("/?run=worker&of=Mine&code=Mine")
+    assert active(page) == "BODY"  # only a save leads back
+
+
+def test_keys_that_are_held_down_save_once(page: Page, data: Path) -> None:
+    lay(data, "Mine", PLAIN)
+    page.open("/?run=worker&of=Mine&code=Mine")
+    page.run(
+        "window.sent = 0;"
+        "document.addEventListener('submit', (event) => { if (!event.defaultPrevented) window.sent += 1;"
+        " event.preventDefault(); })"
+    )
+    press = "document.querySelector('#code').dispatchEvent(new KeyboardEvent('keydown', {key: 's', ctrlKey: true,"
+    for repeat in ("false", "true", "true"):
+        page.run(f"{press} bubbles: true, cancelable: true, repeat: {repeat}}}))")
+    page.run(f"{press} bubbles: true, cancelable: true}}))")
+    assert page.run("return window.sent") == 1
+
+
+def test_a_new_line_begins_as_its_code_asks(page: Page, data: Path) -> None:
+    lay(data, "Mine", PLAIN)
+    page.open("/?code=Mine")
+    field = page.browser.find_element(By.ID, "code")
+    for line, begin in (
+        ("if x:", "    "),
+        ("\tif x:", "\t\t"),
+        ("    # a note:", "    "),
+        ("for x in y:  # it's why", "    "),
+        ("if x == '#':", "    "),
+        ("x = '#:", ""),
+        ("  x = 1", "  "),
+    ):
+        page.run("const c = document.querySelector('#code'); c.value = arguments[0]; c.focus()", line)
+        field.send_keys(Keys.CONTROL, Keys.END)
+        field.send_keys(Keys.ENTER)
+        assert page.value("#code") == f"{line}\n{begin}"
+
+
+def test_two_clicks_launch_one_job(page: Page, store: JobStore) -> None:
+    page.fill(cmd="echo once")
+    page.run(
+        "const b = document.querySelector('.launch button.primary'); b.click(); b.click(); setTimeout(() => b.click())"
+    )
+    page.wait_text(".notice.good", "launched")
+    page.wait_status("done")
+    assert len(store.ids()) == 1
+    page.browser.back()
+    page.wait_text("#launch-title", "Launch")
+    page.fill(cmd="echo again")
+    page.submit()
+    page.wait_status("done")
+    assert len(store.ids()) == 2
+
+
+def test_whoever_stays_on_the_page_can_launch_after_all(page: Page, data: Path, store: JobStore) -> None:
+    lay(data, "Mine", PLAIN)
+    page.open("/?code=Mine")
+    type_code(page, "# not saved")
+    page.fill(cmd="echo stayed")
+    page.run(
+        "document.addEventListener('submit', (event) => event.preventDefault(), {once: true});"
+        "document.querySelector('.launch form').requestSubmit()"
+    )
+    assert asks_before_leaving(page)  # and whoever is asked stays
+    type_code(page, PLAIN)
+    page.submit()
+    page.wait_status("done")
+    assert len(store.ids()) == 1
+
+
+def test_a_mistake_is_where_the_reader_begins(page: Page, data: Path) -> None:
+    lay(data, "Render", WITH_SCHEMA)
+    page.fill(cmd="true", after="nobody")
+    page.submit()
+    assert active(page) == "after"
+    assert page.browser.title.startswith("after: ")
+    page.open("/?run=worker&code=%2B")
+    page.fill(".editor", name="json")
+    page.follow(".editor button.primary", "Save")
+    assert active(page) == "worker-name"
+    page.open("/?run=worker&of=Render")
+    page.fill(**{"param.scene": "x"})
+    (data / "workers" / "Render.py").unlink()
+    page.submit()
+    assert active(page) == "error"
+    assert page.value("[name='param.scene']") == "x"
+    assert all("40" in complaint for complaint in page.complaints())
+
+
+@pytest.mark.parametrize("width", [360, 800, 1440])
+def test_long_names_and_the_editor_fit_a_window(page: Page, data: Path, store: JobStore, width: int) -> None:
+    declared = [{"name": "a" * 100, "type": kind, "description": "b" * 300} for kind in ("string", "integer")]
+    declared[1]["name"] = "c" * 100
+    declared.append({"name": "d" * 60, "choices": ["e" * 200]})
+    name = "L" * 80
+    lay(data, name, PLAIN.replace("Mine", name) + f"\n    def get_information(self):\n"
+        f"        return {{'description': 'f' * 3000, 'parameters': {declared!r}}}\n")  # fmt: skip
+    set_width(page, width)
+    for query in ("run=worker", f"run=worker&of={name}", f"run=worker&of={name}&code={name}", "code=Nothing"):
+        page.open(f"/?{query}")
+        refuse_to_scroll_sideways(page, width)
+    page.open("/?run=worker")
+    told = "return document.querySelector('.entries .told').getBoundingClientRect().height"
+    assert page.run(told) < 100
+    page.open(f"/?run=worker&of={name}&code={name}")
+    assert page.run("return document.querySelector('.told.whole').getBoundingClientRect().height") < 200
+    top = page.run("return document.querySelector('.editor').getBoundingClientRect().top")
+    assert top < 400
 
 
 def test_the_form_of_a_schema_in_a_narrow_window(page: Page, data: Path, store: JobStore) -> None:

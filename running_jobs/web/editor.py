@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from running_jobs.errors import NoSuchWorker
+from running_jobs.errors import InvalidWorker, JobsError, NoSuchWorker, WorkerInUse
 from running_jobs.web.parts import Parts
 
 NEW = "+"  # in place of a worker's name: none yet
@@ -28,31 +29,62 @@ class MyWorker(Worker):
 '''
 
 
-def editor_view(
-    parts: Parts, name: str | None, form: dict[str, str] | None, wrong_at: tuple[int | None, int | None]
-) -> dict[str, Any] | None:
-    """Return the editor for a worker of this name, or as its form was filled in; None if there is none to show."""
-    is_new = name == NEW
-    if form is not None:
-        name, code, is_new = form.get("name", ""), form.get("code", "").replace("\r\n", "\n"), form.get("new") == "1"
-    elif name is None:
+class Draft(NamedTuple):
+    """A worker's code as the editor's form held it, and why it was refused."""
+
+    name: str
+    code: str
+    is_new: bool
+    was: str | None  # the digest of the code that it is to take the place of
+    problem: str = ""
+    line: int | None = None
+    column: int | None = None
+    is_misnamed: bool = False
+
+    def refused(self, error: JobsError, was: str | None = None) -> Draft:
+        """Return it with the reason; `was` is the digest of the code that is there now, if it was found another."""
+        if was is not None:
+            return self._replace(problem=str(error), was=was)
+        if isinstance(error, InvalidWorker) and error.line is not None:
+            return self._replace(problem=str(error), line=error.line, column=error.column)
+        return self._replace(problem=str(error), is_misnamed=isinstance(error, (InvalidWorker, WorkerInUse)))
+
+
+def read_draft(form: Mapping[str, str]) -> Draft:
+    """Return what the editor's form holds."""
+    code = form.get("code", "").replace("\r\n", "\n")
+    return Draft(form.get("name", "").strip(), code, form.get("new") == "1", form.get("was"))
+
+
+def editor_view(parts: Parts, name: str | None, draft: Draft | None) -> dict[str, Any] | None:
+    """Return the editor for a worker of this name, or for a draft that was refused; None if there is none to show.
+
+    `code` is None where it cannot be shown, and `problem` says why; `wrong` is the id of the field that is wrong.
+    """
+    shown = draft or _draft_of(parts, name)
+    if shown is None:
         return None
-    elif is_new:
-        name, code = "", TEMPLATE
-    else:
-        try:
-            code = parts.workers.code(name)
-        except NoSuchWorker:
-            return None
-    is_fixed = parts.workers.workers.is_built_in(name) and not is_new
+    is_built_in = parts.workers.workers.is_built_in(shown.name) and not shown.is_new
+    wrong = "code" if shown.line else "worker-name" if shown.is_misnamed and shown.is_new else None
     return {
-        "name": name,
-        "code": code,
-        "is_new": is_new,
-        "was": form.get("was") if form else parts.workers.digest(name),
-        "is_unsaved": form is not None,
-        "line": wrong_at[0],
-        "column": wrong_at[1],
-        "may_edit": not is_fixed and not parts.settings.allowed_commands,
-        "is_built_in": is_fixed,
+        **shown._asdict(),
+        "code": None if shown.problem and not draft else shown.code,
+        "is_unsaved": draft is not None,
+        "may_save": not is_built_in and parts.workers.may_change,
+        "is_built_in": is_built_in,
+        "wrong": wrong,
     }
+
+
+def _draft_of(parts: Parts, name: str | None) -> Draft | None:
+    """Return the code that is there, or for a new worker what it begins with."""
+    if name is None:
+        return None
+    if name == NEW:
+        return Draft("", TEMPLATE, is_new=True, was=None)
+    try:
+        return Draft(name, parts.workers.code(name), is_new=False, was=parts.workers.digest(name))
+    except InvalidWorker as error:  # too large, laid there by hand
+        return Draft(name, "", is_new=False, was=None, problem=str(error))
+    except NoSuchWorker:
+        return None

@@ -3,48 +3,78 @@ choose from, and the fields of what is chosen."""
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Sequence
-from typing import Any
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from running_jobs import approved_commands, looking
 from running_jobs.admission import schema_in
-from running_jobs.errors import NoSuchWorker
-from running_jobs.parameters import Parameter
+from running_jobs.web.fields import PARAMETER as PARAMETER
+from running_jobs.web.fields import field_of, filled_in, told
 from running_jobs.web.parts import Parts
 
-KINDS = {"command": "Command", "approved": "Approved commands", "worker": "Workers", "class": "Classes"}
-PARAMETER = "param."  # before a parameter's name: the name of its field
 WAIT_S = 3.0
+PARAMS = "Parameters, in JSON: a list, an object of named ones, or one value"
+LIST_EXAMPLE = '["first", 2]'
 
 
-def launch_view(parts: Parts, kind: str | None, of: str | None) -> dict[str, Any]:
-    """Return the kinds that may be launched, and of the chosen kind the chosen one or what there is."""
+def launch_view(
+    parts: Parts, kind: str | None, of: str | None, form: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the kinds that may be launched, and of the chosen kind the chosen one or what there is.
+
+    `form` is one to show again as it was filled in, also if what it is for cannot be had any more.
+    """
     kinds = _kinds(parts)
-    kind = kind if kind in kinds else kinds[0]
-    chosen, groups = None, []
-    if kind == "worker":
-        chosen = _worker(parts, of) if of else None
-        groups = [] if chosen else _workers(parts)
-    elif kind == "class":
-        classes = _classes(parts)
-        chosen = _method(classes, of) if of else None
-        groups = [] if chosen else classes
-    elif kind == "approved":
-        chosen = _approved(parts, of) if of in parts.settings.allowed_commands else None
-        groups = [] if chosen else [{"entries": [_entry_of_approved(parts, name) for name in _names(parts)]}]
+    posted = _posted(form or {}, kinds)
+    if posted:
+        kind, of = posted["kind"], posted["of"]
+    if not posted and kind not in kinds:
+        kind, of = kinds[0], None
+    found = KINDS[kind or ""]
+    chosen = (found.find(parts, of) if of and kind in kinds else None) or posted
     return {
-        "kinds": [(key, KINDS[key]) for key in kinds],
+        "kinds": [(key, KINDS[key].title) for key in kinds],
         "kind": kind,
-        "chosen": chosen,
-        "groups": groups,
-        "may_edit": not parts.settings.allowed_commands,
+        "all": found.title.lower() if kind in kinds and kind != "command" else None,
+        "chosen": filled_in(chosen, form or {}) if chosen else None,
+        "groups": [] if chosen else found.groups(parts),
+        "problem": None if chosen or not of else f"There is no {found.noun} {of[:100]}.",
+        "may_edit": parts.workers.may_change,
+        "is_free": "command" in kinds,
     }
 
 
 def _kinds(parts: Parts) -> list[str]:
     first = "approved" if parts.settings.allowed_commands else "command"
     return [first, "worker", *(["class"] if parts.settings.allowed_classes else [])]
+
+
+def _posted(form: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Any] | None:
+    """Return what a form is for, as far as the form says; None for a shell line that may be given."""
+    free: tuple[str, str, str] | None = None
+    if form.get("worker"):
+        kind, of, hidden = "worker", form["worker"], {"worker": form["worker"]}
+    elif form.get("class"):
+        hidden = {name: form.get(name, "") for name in ("class", "method")}
+        kind, of, free = "class", ".".join(hidden.values()), ("params", PARAMS, "")
+    elif form.get("approved"):
+        kind, of, hidden = "approved", form["approved"], {"approved": form["approved"]}
+    elif form.get("cmd") and "command" not in kinds:
+        kind, of, hidden = "command", "", {}
+    else:
+        return None
+    return {
+        "kind": kind,
+        "of": of,
+        "title": (of or KINDS[kind].title)[:200],
+        "problem": f"There is no {KINDS[kind].noun} {of[:100]} now. What was typed is kept." if of else None,
+        "hidden": hidden,
+        "fields": [],
+        "free": free,
+    }
 
 
 # --- workers
@@ -73,9 +103,7 @@ def _workers(parts: Parts) -> list[dict[str, Any]]:
 
 
 def _worker(parts: Parts, name: str) -> dict[str, Any] | None:
-    try:
-        parts.workers.code(name)
-    except NoSuchWorker:
+    if not parts.workers.workers.exists(name):
         return None
     [worker] = worker_answers(parts, [name])
     schema = schema_in(worker["information"])
@@ -85,23 +113,22 @@ def _worker(parts: Parts, name: str) -> dict[str, Any] | None:
         "text": _description(worker["information"]),
         "problem": worker.get("problem"),
         "hidden": {"worker": name},
-        "fields": [_field(parameter) for parameter in schema],
+        "fields": [field_of(parameter) for parameter in schema],
         "free": None if schema else ("parameters", "Parameters, a JSON object", '{"name": "value"}'),
         "code": name,
     }
 
 
 def _description(information: Any) -> str:
-    if isinstance(information, dict):
-        return str(information.get("description") or "")
-    return "" if information is None else str(information)
+    return told(information.get("description") or "" if isinstance(information, dict) else information)
 
 
 # --- approved classes
 
 
-def _classes(parts: Parts) -> list[dict[str, Any]]:
-    entries = parts.settings.allowed_classes
+def _classes(parts: Parts, of: str | None = None) -> list[dict[str, Any]]:
+    """Return the approved classes with their methods; with `of` only those that this may be a method of."""
+    entries = [entry for entry in parts.settings.allowed_classes if of is None or f"{of}.".startswith(f"{entry}.")]
     answers = parts.described.all(
         {f"class {entry}": looking.at_class(parts.settings, entry) for entry in entries}, WAIT_S
     )
@@ -109,7 +136,7 @@ def _classes(parts: Parts) -> list[dict[str, Any]]:
     for entry in entries:
         answer = answers[f"class {entry}"]
         name = answer.get("class", entry)
-        group = groups.setdefault(name, {"title": name, "text": answer.get("doc", ""), "entries": []})
+        group = groups.setdefault(name, {"title": name, "text": told(answer.get("doc", "")), "entries": []})
         if "problem" in answer:
             group["problem"] = answer["problem"]
         known = {method["of"] for method in group["entries"]}
@@ -122,29 +149,58 @@ def _classes(parts: Parts) -> list[dict[str, Any]]:
 
 
 def _of_method(method: dict[str, str]) -> dict[str, str]:
-    return {"signature": method["signature"], "text": method["doc"]}
+    return {"signature": told(method["signature"]), "text": told(method["doc"])}
 
 
-def _method(classes: list[dict[str, Any]], of: str) -> dict[str, Any] | None:
-    for group in classes:
+def _method(parts: Parts, of: str) -> dict[str, Any] | None:
+    for group in _classes(parts, of):
         for method in group["entries"]:
             if method["of"] == of:
-                label = "Parameters, in JSON: a list, an object of named ones, or one value"
                 return {
                     **method,
                     "title": f"{group['title']}::{method['title']}",
                     "hidden": {"class": group["title"], "method": method["title"]},
                     "fields": [],
-                    "free": ("params", label, method["signature"]),
+                    "free": ("params", PARAMS, example_of(method["signature"])),
                 }
     return None
+
+
+def example_of(signature: str) -> str:
+    """Return parameters in JSON that a method with this signature would take; a list where names do not say it."""
+    try:
+        [found] = ast.parse(f"def method{signature}: pass").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a default that shows itself as <object>
+        return LIST_EXAMPLE
+    if not isinstance(found, ast.FunctionDef):
+        return LIST_EXAMPLE
+    positional = [*found.args.posonlyargs, *found.args.args]
+    defaults = [None] * (len(positional) - len(found.args.defaults)) + found.args.defaults
+    values = dict(zip((each.arg for each in positional), map(_example, positional, defaults), strict=True))
+    if found.args.posonlyargs or (found.args.vararg and not values):
+        return json.dumps([*values.values()], ensure_ascii=False) if values else LIST_EXAMPLE
+    values |= dict(
+        zip(
+            (each.arg for each in found.args.kwonlyargs),
+            map(_example, found.args.kwonlyargs, found.args.kw_defaults),
+            strict=True,
+        )
+    )
+    return json.dumps(values, ensure_ascii=False) if values else "[]"
+
+
+def _example(argument: ast.arg, default: ast.expr | None) -> Any:
+    if isinstance(default, ast.Constant) and isinstance(default.value, (str, int, float)):
+        return default.value
+    kind = argument.annotation.id if isinstance(argument.annotation, ast.Name) else ""
+    return {"int": 1, "float": 0.5, "bool": True, "list": [], "dict": {}}.get(kind, "text")
 
 
 # --- approved commands
 
 
-def _names(parts: Parts) -> list[str]:
-    return list(parts.settings.allowed_commands)
+def _approved_list(parts: Parts) -> list[dict[str, Any]]:
+    return [{"entries": [_entry_of_approved(parts, name) for name in parts.settings.allowed_commands]}]
 
 
 def _entry_of_approved(parts: Parts, name: str) -> dict[str, Any]:
@@ -152,40 +208,33 @@ def _entry_of_approved(parts: Parts, name: str) -> dict[str, Any]:
     return {"of": name, "title": name, "text": command.description}
 
 
-def _approved(parts: Parts, name: str) -> dict[str, Any]:
+def _approved(parts: Parts, name: str) -> dict[str, Any] | None:
+    if name not in parts.settings.allowed_commands:
+        return None
     command = approved_commands.read_command(name, parts.settings.allowed_commands[name])
-    shown = command.template if isinstance(command.template, str) else " ".join(command.template)
     return {
         **_entry_of_approved(parts, name),
-        "signature": shown,
+        "template": command.template if isinstance(command.template, str) else shlex.join(command.template),
         "hidden": {"approved": name},
-        "fields": [_field(parameter) for parameter in command.parameters],
+        "fields": [field_of(parameter) for parameter in command.parameters],
     }
 
 
-# --- fields
+# --- kinds
 
 
-def _field(parameter: Parameter) -> dict[str, Any]:
-    """Return a parameter as a field of a form."""
-    has_default = parameter.default is not None
-    field: dict[str, Any] = {
-        "name": f"{PARAMETER}{parameter.name}",
-        "label": parameter.name,
-        "hint": parameter.description,
-        "value": parameter.shown(parameter.default) if has_default else "",
-        "required": parameter.required and not has_default,
-        "kind": "text",
-    }
-    if parameter.choices:
-        return {**field, "kind": "choice", "choices": [parameter.shown(choice) for choice in parameter.choices]}
-    if parameter.type == "boolean":
-        return {**field, "kind": "choice", "choices": ["true", "false"]}
-    if parameter.type in ("integer", "number"):
-        bounds = {"minimum": parameter.minimum, "maximum": parameter.maximum}
-        return {**field, **bounds, "kind": "number", "step": "1" if parameter.type == "integer" else "any"}
-    if parameter.type in ("array", "object"):
-        hint = f"{field['hint']} (JSON)".strip()
-        value = json.dumps(parameter.default, ensure_ascii=False) if has_default else ""
-        return {**field, "kind": "long", "hint": hint, "value": value}
-    return {**field, "kind": "long" if "\n" in field["value"] else "text"}
+class Kind(NamedTuple):
+    """A kind of jobs: what it is called, how one is found by its name, and what there is to choose from."""
+
+    title: str
+    noun: str
+    find: Callable[[Parts, str], dict[str, Any] | None]
+    groups: Callable[[Parts], list[dict[str, Any]]]
+
+
+KINDS = {
+    "command": Kind("Command", "command", lambda parts, of: None, lambda parts: []),
+    "approved": Kind("Approved commands", "approved command", _approved, _approved_list),
+    "worker": Kind("Workers", "worker", _worker, _workers),
+    "class": Kind("Classes", "approved method", _method, _classes),
+}

@@ -10,16 +10,20 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from running_jobs import spec
 from running_jobs.clocks import local_zone
-from running_jobs.errors import JobsError, NoSuchJob
+from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, NoSuchWorker
 from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import JobStatus, is_job_id
-from running_jobs.web import launching, page_view
+from running_jobs.web import page_view
 from running_jobs.web.auth import token
-from running_jobs.web.editor import editor_view
+from running_jobs.web.editor import Draft, editor_view
+from running_jobs.web.fields import FREE, PARAMETER
+from running_jobs.web.forms import CHANGEABLE
 from running_jobs.web.job_view import job_view
+from running_jobs.web.launching import launch_view
 from running_jobs.web.parts import parts
 from running_jobs.web.waiting import Outlook
 
+NOT_SEEN = {"token", "back", "hold", "worker", "class", "method", "approved"}  # fields that nobody types into
 PAGE_PARAMETERS = ("job", "tab", "status", "context", "q", "before", "run", "of", "code")
 SAID = {
     "launch": "The job was launched.",
@@ -34,7 +38,7 @@ SAID = {
     "pause": "Paused: nothing new starts, running jobs go on.",
     "resume": "Queued jobs start again.",
     "saved": "The worker was saved. Jobs that are queued or running keep the code that they were queued with.",
-    "saved-but": "The worker was saved, but cannot be imported now; its page says why.",
+    "saved-but": "The worker was saved. Something is wrong with it: its page says what.",
     "worker-deleted": "The worker was deleted.",
 }
 
@@ -65,16 +69,12 @@ def to_page(parameters: dict[str, str]) -> AnyResponse:
 def render_page(
     parameters: dict[str, str],
     message: str | None = None,
-    error: str | None = None,
+    error: JobsError | None = None,
     form: dict[str, str] | None = None,
     change: dict[str, str] | None = None,
-    editor: dict[str, str] | None = None,
-    wrong_at: tuple[int | None, int | None] = (None, None),
+    draft: Draft | None = None,
 ) -> str:
-    """Render the page; `form`, `change` and `editor` are forms to show again as they were filled in.
-
-    `wrong_at` are the line and the column of the editor's text at which it is wrong.
-    """
+    """Render the page; `form`, `change` and `draft` are what forms held, to be shown again because of the error."""
     wanted = JobFilter(parameters.get("status"), parameters.get("context"), parameters.get("q"))
     page = parts().index.page(wanted, parameters.get("before"))
     outlook = Outlook(parts())
@@ -82,14 +82,17 @@ def render_page(
     live = request.args.get("part") == "live"
     chosen = None
     has_forms = g.may_change and not live
-    edited = editor_view(parts(), parameters.get("code"), editor, wrong_at) if has_forms else None
-    if "job" in parameters and edited is None:
+    editor = editor_view(parts(), parameters.get("code"), draft) if has_forms else None
+    if has_forms and "code" in parameters and not editor and not error:
+        error = NoSuchWorker(parameters["code"])
+    launch = launch_view(parts(), parameters.get("run"), parameters.get("of"), form) if has_forms else None
+    if "job" in parameters and editor is None:
         try:
             chosen = job_view(parts(), outlook, parameters["job"], parameters.get("tab"), not live)
         except NoSuchJob as missing:
-            error = error or (None if message else str(missing))
+            error = error or (None if message else missing)
         except JobsError as unreadable:
-            error = error or str(unreadable)
+            error = error or unreadable
     return render_template(
         "live.html" if live else "page.html",
         rows=[page_view.row_view(row, outlook) for row in page.rows],
@@ -98,8 +101,8 @@ def render_page(
         job=chosen,
         here=parameters,
         strip=page_view.strip_view(parts(), outlook),
-        launch=launching.launch_view(parts(), parameters.get("run"), parameters.get("of")) if has_forms else None,
-        editor=edited,
+        launch=launch,
+        editor=editor,
         logs=[] if live else page_view.logs_view(parts()),
         settings=parts().settings,
         zone=local_zone(outlook.now.wall_s),
@@ -108,11 +111,35 @@ def render_page(
         options_are_given=_options_are_given(form or {}),
         change=change,
         message=message,
-        error=error,
+        error="" if error is None else str(error),
+        wrong=_wrong_field(error, launch if form else None, form or {}, change, editor),
+        is_refused=error is not None and request.method == "POST",
         token=token(parts(), g.user),
         back=urlencode(parameters),
         link=_link_from(parameters),
     )
+
+
+def _wrong_field(
+    error: JobsError | None,
+    launch: dict[str, Any] | None,
+    form: dict[str, str],
+    change: dict[str, str] | None,
+    editor: dict[str, Any] | None,
+) -> str | None:
+    """Return the id of the field that an error is about; None if that is none of the page's."""
+    if editor and editor["wrong"]:
+        return str(editor["wrong"])
+    named = error.field if isinstance(error, InvalidJob) else ""
+    if change is not None:
+        return f"set-{named}" if named in CHANGEABLE else None
+    if launch is None:
+        return None
+    chosen = launch["chosen"] or {"fields": []}
+    fields = {*form, *(field["name"] for field in chosen["fields"])} - NOT_SEEN
+    first, _, rest = named.partition(".")
+    own = {"parameters": f"{PARAMETER}{rest}", "command": rest if rest in FREE else ""}.get(first, named)
+    return next((name for name in (own, first) if name in fields), None)
 
 
 def _options_are_given(form: dict[str, str]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, g, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from running_jobs.errors import InvalidWorker, JobsError, WorkerChanged
+from running_jobs.errors import JobsError, WorkerChanged
 from running_jobs.job import JobStatus
+from running_jobs.web.editor import read_draft
 from running_jobs.web.forms import options_of_change, options_of_launch, read_form
 from running_jobs.web.page import SAID, back_of, page_parameters, render_page, to_page
 from running_jobs.web.parts import parts
@@ -29,7 +30,7 @@ def launch() -> AnyResponse | tuple[str, int]:
     try:
         job = parts().actions.submit(options_of_launch(form, parts()), by=g.user)
     except JobsError as error:
-        return render_page(back_of(form), error=str(error), form=form), code_of(error)
+        return render_page(back_of(form), error=error, form=form), code_of(error)
     back = {name: value for name, value in back_of(form).items() if name != "code"}
     return to_page(back | {"job": job.id, "said": "launch" if job.status is JobStatus.QUEUED else "hold"})
 
@@ -41,7 +42,7 @@ def act(job_id: str, verb: str) -> AnyResponse | tuple[str, int]:
     try:
         done = getattr(parts().actions, verb)(job_id, by=g.user)
     except JobsError as error:
-        return render_page(back_of(form), error=str(error)), code_of(error)
+        return render_page(back_of(form), error=error), code_of(error)
     shown = {"delete": {}, "again": {"job": done.id if done else ""}}.get(verb, {"job": job_id})
     return to_page({**{name: value for name, value in back_of(form).items() if name != "job"}, **shown, "said": verb})
 
@@ -56,7 +57,7 @@ def change(job_id: str) -> AnyResponse | tuple[str, int]:
         if options:
             parts().actions.edit(job_id, options, by=g.user)
     except JobsError as error:
-        return render_page(back, error=str(error), change=form), code_of(error)
+        return render_page(back, error=error, change=form), code_of(error)
     return to_page({**back, "said": "set" if options else "same"})
 
 
@@ -72,17 +73,18 @@ def pause(verb: str) -> AnyResponse:
 def save_worker() -> AnyResponse | tuple[str, int]:
     """Store a worker's code; on a mistake show the editor again with the text as it was, and where it is wrong."""
     form = read_form()
-    name = form.get("name", "").strip()
+    draft = read_draft(form)
     try:
-        saved = parts().workers.save(name, form.get("code", ""), is_new=form.get("new") == "1", was=form.get("was"))
+        saved = parts().workers.save(draft.name, draft.code, is_new=draft.is_new, was=draft.was)
+    except WorkerChanged:
+        digest = parts().workers.digest(draft.name)
+        changed = WorkerChanged(draft.name, is_gone=not digest)
+        return render_page(back_of(form), error=changed, draft=draft.refused(changed, digest)), code_of(changed)
     except JobsError as error:
-        if isinstance(error, WorkerChanged):
-            form["was"] = parts().workers.digest(name)
-        at = (error.line, error.column) if isinstance(error, InvalidWorker) else (None, None)
-        return render_page(back_of(form), error=str(error), editor=form, wrong_at=at), code_of(error)
+        return render_page(back_of(form), error=error, draft=draft.refused(error)), code_of(error)
     back = {name: value for name, value in back_of(form).items() if name != "job"}
     said = "saved-but" if "problem" in saved else "saved"
-    return to_page(back | {"run": "worker", "of": name, "code": name, "said": said})
+    return to_page(back | {"run": "worker", "of": draft.name, "code": draft.name, "said": said})
 
 
 @blueprint.post("/workers/<name>/delete")
@@ -92,6 +94,6 @@ def delete_worker(name: str) -> AnyResponse | tuple[str, int]:
     try:
         parts().workers.delete(name)
     except JobsError as error:
-        return render_page(back_of(form), error=str(error)), code_of(error)
+        return render_page(back_of(form), error=error), code_of(error)
     back = {key: value for key, value in back_of(form).items() if key not in ("of", "code")}
     return to_page(back | {"run": "worker", "said": "worker-deleted"})
