@@ -377,6 +377,8 @@ def test_a_mistake_in_a_workers_form_is_named_and_nothing_is_lost(
     wrong = {"parameters": f"param.{said.partition('.')[2]}"}.get(said.partition(".")[0], said).partition(":")[0]
     marked = re.findall(r'<\w+ id="([^"]*)"[^>]* aria-invalid="true" aria-describedby="error" autofocus', answer.text)
     assert marked == [wrong]
+    beside = html.unescape(re.findall(r'<span class="problem" aria-hidden="true">(.*?)</span></p>', card)[0])
+    assert beside == alerts_of(answer.text)
     assert re.search('<p class="notice bad" id="error" role="alert">', answer.text)
     assert re.search(r"<title>.{10,85} – Running Jobs</title>", answer.text)
 
