@@ -50,6 +50,14 @@ class WorkerActions:
         """Return a worker's code. Raise NoSuchWorker, or InvalidWorker for what is no text that can be shown."""
         return worker_code.read_code(name, self.workers.code(name))
 
+    def problem_with_file(self, name: str) -> str | None:
+        """Say why a worker's file is none that can be run, None if it is one."""
+        try:
+            self.workers.code(name)
+        except (NoSuchWorker, InvalidWorker) as error:
+            return str(error)
+        return None
+
     def digest(self, name: str) -> str:
         """Return what is another whenever a worker's code is; empty if there is no such worker, or none to be read."""
         try:

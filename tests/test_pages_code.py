@@ -235,7 +235,7 @@ def test_only_what_is_wrong_with_a_code_is_said_in_its_editor(forms: Forms, data
     assert re.search(r'id="code-problem">line 1, column 5', editor(refused.text))
     assert re.search(r'<textarea id="code"[^>]* aria-invalid="true" aria-describedby="code-problem"', refused.text)
     for name in ("json", "Mine"):
-        refused = forms.post("/workers/save", {"name": name, "code": PLAIN, "new": "1"})
+        refused = forms.post("/workers/save", {"name": name, "code": f"{PLAIN}# more\n", "new": "1"})
         assert re.search(r'<input id="worker-name"[^>]* aria-invalid="true" aria-describedby="code-p', refused.text)
         assert not re.search(r'<textarea id="code"[^>]* aria-invalid', refused.text)
 

@@ -82,11 +82,13 @@ def _posted(form: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Any] | N
 
 def worker_answers(parts: Parts, names: Sequence[str], wait_s: float | None = None) -> list[dict[str, Any]]:
     """Return workers as WorkerActions.show does; that one takes longer than wait_s to import is its `problem`."""
-    paths = {name: parts.workers.workers.path(name) for name in names}
+    problems = {name: problem for name in names if (problem := parts.workers.problem_with_file(name))}
+    paths = {name: parts.workers.workers.path(name) for name in names if name not in problems}
     keys = {name: f"worker {name} {looking.version(path)}" for name, path in paths.items()}
     looks = {keys[name]: looking.at_worker(parts.settings, name, path) for name, path in paths.items()}
     answers = parts.described.all(looks, WAIT_S if wait_s is None else wait_s)
-    return [parts.workers.describe(name, answers[keys[name]]) for name in names]
+    found = {name: {"problem": problems[name]} if name in problems else answers[keys[name]] for name in names}
+    return [parts.workers.describe(name, found[name]) for name in names]
 
 
 def _workers(parts: Parts) -> list[dict[str, Any]]:
