@@ -21,7 +21,7 @@ from running_jobs.processes import look_at, prepare_for_forks
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
-ROUNDS = 2
+ROUNDS = 8  # so often a function is called before its instructions are rewritten (CPython 3.11)
 
 
 def rehearse(settings: Settings) -> None:
