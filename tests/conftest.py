@@ -33,6 +33,7 @@ from running_jobs.errors import JobsError
 from running_jobs.job import Job
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
+from running_jobs.web.application import build_app
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = {
@@ -292,6 +293,22 @@ class Client:
         return self.request("POST", path, body, headers=headers, **more)
 
 
+class LocalClient(Client):
+    """A client of an application in this process: for what needs no server of its own."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__("")
+        self._client = build_app(load_settings(str(data))).test_client()
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, auth: str | None = None
+    ) -> Answer:
+        """Send a request as Client does."""
+        content = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
+        answer = self._client.open(path, method=method, data=content, headers=headers)
+        return Answer(code=answer.status_code, headers=answer.headers, body=answer.data)
+
+
 class Server(Client):
     """A server process of its own, and a client of it."""
 
@@ -396,6 +413,12 @@ def start_server(data: Path) -> Iterator[Callable[..., Server]]:
 def server(start_server: Callable[..., Server]) -> Server:
     """Give a running server without a guard."""
     return start_server()
+
+
+@pytest.fixture
+def local(data: Path) -> LocalClient:
+    """Give an application without a guard in this process."""
+    return LocalClient(data)
 
 
 @pytest.fixture

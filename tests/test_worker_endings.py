@@ -280,6 +280,16 @@ def test_a_pool_of_processes_works_and_is_terminated(lay, start, store: JobStore
     wait_for(lambda: processes_of(data) == [])  # the server of forkserver ends once it finds that we are gone
 
 
+def test_a_forked_child_can_be_terminated_from_its_first_moment_on(lay, start, store: JobStore) -> None:
+    lay(
+        "def run(self):\n    for _ in range(300):\n        child = os.fork()\n        if child == 0:\n"
+        "            signal.alarm(10)\n            signal.pause()\n        os.kill(child, signal.SIGTERM)\n"
+        "        assert os.waitpid(child, 0)[1] == signal.SIGTERM"
+    )
+    job = wait_for_end(store, start().id)
+    assert job.status == "done", err_of(store, job)
+
+
 def test_a_forked_child_keeps_a_handler_of_its_own(lay, start, store: JobStore) -> None:
     lay(
         "def run(self):\n    signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\n    child = os.fork()\n"

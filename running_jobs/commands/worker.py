@@ -10,6 +10,7 @@ Nothing but the standard library is needed of the interpreter that runs this.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import faulthandler
@@ -195,16 +196,29 @@ def _say_when_it_ends() -> None:
 
 
 def _listen_to_stop() -> None:
+    """Have SIGTERM make is_active() false, here alone.
+
+    Children that a library forks are ended by it as everywhere: multiprocessing relies on that. It is blocked while
+    they are forked, since one that came before they have given up our handler would be lost.
+    """
+    masks: dict[int, set[int]] = {}
+
     def stop(*_: object) -> None:
         Worker._stop_asked = True
 
-    def forget() -> None:
+    def before() -> None:
+        masks[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def after() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(_thread.get_ident(), set()))
+
+    def after_in_child() -> None:
         if signal.getsignal(signal.SIGTERM) is stop:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        after()
 
     signal.signal(signal.SIGTERM, stop)
-    # children that a library forks are ended by a SIGTERM as everywhere: multiprocessing relies on that
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=after_in_child)
 
 
 def _close_stdin() -> None:
