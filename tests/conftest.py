@@ -26,9 +26,11 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from running_jobs import files
 from running_jobs.actions import Actions
+from running_jobs.cli import main
 from running_jobs.errors import JobsError
 from running_jobs.job import Job
 from running_jobs.settings import load_settings
@@ -224,6 +226,18 @@ def app_py(data: Path) -> Callable[..., SimpleNamespace]:
             env={**os.environ, **environ},
         )
         return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def app_here(data: Path) -> Callable[..., SimpleNamespace]:
+    """Give a function that does what `python app.py ...` does in this process: for long tables of arguments."""
+
+    def run(*args: str, text: str | None = None) -> SimpleNamespace:
+        done = CliRunner().invoke(main, args, input=text, prog_name="app.py")
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+        return SimpleNamespace(code=done.exit_code, out=done.stdout, err=done.stderr)
 
     return run
 

@@ -306,9 +306,9 @@ def test_a_module_that_cannot_be_imported_says_why(submit: Callable[..., Job], s
 
 @pytest.mark.parametrize("refused", REFUSED, ids=str)
 def test_the_command_line_refuses_and_stores_nothing(
-    code: Path, app_py, store: JobStore, refused: tuple[str, str, type[JobsError]]
+    code: Path, app_here, store: JobStore, refused: tuple[str, str, type[JobsError]]
 ) -> None:
-    done = app_py("job:run", "--", refused[0], refused[1], "a")
+    done = app_here("job:run", "--", refused[0], refused[1], "a")
     assert (done.code, done.out, done.err) == (1, "", f"Error: {message_of(*refused)}\n")
     assert store.ids() == []
 
