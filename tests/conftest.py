@@ -31,7 +31,6 @@ from click.testing import CliRunner
 from running_jobs import files
 from running_jobs.actions import Actions
 from running_jobs.cli import main
-from running_jobs.errors import JobsError
 from running_jobs.job import Job
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
@@ -112,6 +111,18 @@ def dispatcher_of(data: Path | str) -> psutil.Process | None:
     return None
 
 
+def runners_of(store: JobStore) -> list[psutil.Process]:
+    """Return the runners of a store's jobs, those too whose job has ended: they may still start a dispatcher."""
+    ids = set(store.ids())
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            title = " ".join(process.cmdline())
+            if title.startswith("running-jobs: job ") and title.split()[2] in ids and not is_gone(process):
+                found.append(process)
+    return found
+
+
 def remove_tree(path: Path) -> None:
     """Remove a folder in which a runner or dispatcher that is just ending may still make a file."""
     wait_for(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists(), f"{path} to be gone")
@@ -147,13 +158,7 @@ def end_everything(data: Path) -> None:
     with contextlib.suppress(OSError):
         (data / "paused").touch()
     while time.monotonic() < deadline:
-        runners = []
-        for job_id in store.open_ids():
-            with contextlib.suppress(JobsError, psutil.Error, TypeError):
-                job = store.get(job_id)
-                if job.status == "active" and " ".join(psutil.Process(job.pid).cmdline()).endswith(job_id):
-                    runners.append(psutil.Process(job.pid))
-        victims = [process for process in (dispatcher_of(data), *runners, *processes_of(data)) if process]
+        victims = [process for process in (dispatcher_of(data), *runners_of(store), *processes_of(data)) if process]
         if not victims:
             if try_to_be_the_dispatcher(store):
                 return
