@@ -49,7 +49,7 @@ def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
     import subprocess  # here, since the engine does without it
 
     answer, complaints = os.memfd_create("answer"), os.memfd_create("complaints")
-    argv, descriptor = prepare(settings, "look", {**task, "answer": answer})
+    argv, descriptor = prepare(settings, "look", {**task, "answer": answer, "asker": os.getpid()})
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program, under the settings' python
             argv,

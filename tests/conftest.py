@@ -115,7 +115,7 @@ def runners_of(store: JobStore) -> list[psutil.Process]:
     """Return the runners of a store's jobs, those too whose job has ended: they may still start a dispatcher."""
     ids = set(store.ids())
     found = []
-    for process in psutil.process_iter():
+    for process in psutil.process_iter() if ids else ():
         with contextlib.suppress(psutil.Error):
             title = " ".join(process.cmdline())
             if title.startswith("running-jobs: job ") and title.split()[2] in ids and not is_gone(process):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from running_jobs import looking, python_process
@@ -21,7 +22,17 @@ from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.worker_actions import WorkerActions
 
-from .conftest import PROJECT, Client, LocalClient, Server, processes_of, wait_for, wait_for_end, wait_for_status
+from .conftest import (
+    PROJECT,
+    Client,
+    LocalClient,
+    Server,
+    is_gone,
+    processes_of,
+    wait_for,
+    wait_for_end,
+    wait_for_status,
+)
 
 COUNTER = """import time
 from running_jobs import Worker
@@ -791,6 +802,10 @@ def test_many_imports_that_hang_leave_the_server_answering(
     wait_for(lambda: codes.count(503) >= 24 - looking.MAX_WAITING, lambda: f"those who may not wait: {codes}")
     assert server.get("/health").code == 200
     assert set(codes) == {503}
+    looks = psutil.Process(server.process.pid).children()
+    assert len(looks) == looking.AT_ONCE
+    server.kill()
+    wait_for(lambda: all(is_gone(look) for look in looks), "the imports to end with the server")
 
 
 def test_one_import_serves_all_who_ask_at_once(data: Path, actions: Actions, store: JobStore) -> None:

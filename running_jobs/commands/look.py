@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     """Do the task that the descriptor named by the argument holds."""
     with os.fdopen(int(arguments[0]), "rb") as handed_over:
         task = json.loads(handed_over.read())
-    _end_with_whoever_asked()
+    _end_with_whoever_asked(task["asker"])
     sys.path[:] = search_path(task["python_path"], *filter(None, [task.get("workers")]))
     try:
         answer = {"method": _method, "class": _class, "worker": _worker}[task["look"]](task)
@@ -46,13 +46,15 @@ def main(arguments: list[str]) -> int:
     os._exit(0)  # whatever threads the import began
 
 
-def _end_with_whoever_asked() -> None:
+def _end_with_whoever_asked(asker: int) -> None:
     """Have this process end should it be forgotten: with the one that waits for it, or after a time."""
     signal.alarm(int(LOOK_UP_S) + 5)
     with contextlib.suppress(OSError, AttributeError, ImportError):  # best effort: an interpreter may lack it
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != asker:  # it died before that
+        os._exit(1)
 
 
 def _method(task: dict[str, Any]) -> dict[str, Any]:
