@@ -802,8 +802,8 @@ def test_many_imports_that_hang_leave_the_server_answering(
     wait_for(lambda: codes.count(503) >= 24 - looking.MAX_WAITING, lambda: f"those who may not wait: {codes}")
     assert server.get("/health").code == 200
     assert set(codes) == {503}
-    looks = psutil.Process(server.process.pid).children()
-    assert len(looks) == looking.AT_ONCE
+    looks = [child for child in psutil.Process(server.process.pid).children() if "look" in child.cmdline()]
+    assert 0 < len(looks) <= looking.AT_ONCE
     server.kill()
     wait_for(lambda: all(is_gone(look) for look in looks), "the imports to end with the server")
 
