@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from running_jobs.web.terminal.style import PLAIN, Line, Run, Style
+from running_jobs.web.terminal.style import PLAIN, Line, Run, Style, erased
 from running_jobs.web.terminal.widths import is_narrow, measured, width_of
 
 LONGEST_CELL = 16  # code points; more combining characters on one are dropped
@@ -46,6 +46,10 @@ class Row:
             Run("".join([run.text for run in runs]), style) for style, runs in groupby(self._runs, key=_style_of_run)
         ]
 
+    def is_blank(self) -> bool:
+        """Say whether there is nothing to be seen but, perhaps, a background."""
+        return not self.width or all(style == erased(style) and not text.strip(" ") for text, style in self.line())
+
     def put(self, column: int, text: str, style: Style, width: int) -> None:
         """Write text that takes `width` columns over what stands at a column."""
         if column == 0 and not is_narrow(text):
@@ -72,7 +76,9 @@ class Row:
 
     def cut(self, column: int, fill: Style) -> None:
         """Erase everything from a column on."""
-        self.fill = fill
+        if fill != self.fill:
+            self._pad(column)
+            self.fill = fill
         if column == 0:
             self._runs, self._cells, self._styles, self.width = [], None, [], 0
         elif column < self.width:

@@ -254,4 +254,4 @@ class Screen:
         return [row.line() for row in self.rows[: max(self._used(), self.y)]]
 
     def _used(self) -> int:
-        return next((y + 1 for y in range(self.height - 1, -1, -1) if self.rows[y].width), 0)
+        return next((y + 1 for y in range(self.height - 1, -1, -1) if not self.rows[y].is_blank()), 0)

@@ -15,6 +15,8 @@ _all_narrow = re.compile(f"[{_NARROW}]*")
 # These reorder or break the text around them, and a terminal shows nothing for them.
 _DROPPED = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+_NEWER_WIDE = re.compile("[\u2e80-\ua4cf\U0001f000-\U0001faff\U00020000-\U0003fffd]")
+
 _widths: dict[str, int] = {}
 
 
@@ -49,4 +51,6 @@ def _width_of(character: str) -> int:
     category = unicodedata.category(character)
     if category in ("Mn", "Me") or (category == "Cf" and character != "\xad") or "\u1160" <= character <= "\u11ff":
         return 0
+    if category == "Cn":  # newer than Python's tables
+        return 2 if _NEWER_WIDE.match(character) else 1
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
