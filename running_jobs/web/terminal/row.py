@@ -8,11 +8,14 @@ a combining one joins the cell before. Half a wide character is never left: the 
 from __future__ import annotations
 
 from itertools import groupby
+from operator import itemgetter
 
 from running_jobs.web.terminal.style import PLAIN, Line, Run, Style, erased
 from running_jobs.web.terminal.widths import is_narrow, measured, width_of
 
 LONGEST_CELL = 16  # code points; more combining characters on one are dropped
+
+_style_of = itemgetter(1)
 
 
 class Row:
@@ -21,7 +24,7 @@ class Row:
     __slots__ = ("_cells", "_runs", "_styles", "fill", "width")
 
     def __init__(self, fill: Style = PLAIN) -> None:
-        self._runs: list[Run] = []
+        self._runs: list[tuple[str, Style]] = []
         self._cells: list[str] | None = None  # where set, it and _styles hold the row instead of _runs
         self._styles: list[Style] = []
         self.width = 0
@@ -31,20 +34,19 @@ class Row:
     def of(cls, line: Line, fill: Style = PLAIN) -> Row:
         """Return a row that shows a line."""
         row = cls(fill)
-        row._runs = list(line)
+        row._runs = [(text, style) for text, style in line]
         row.width = sum(measured(run.text)[1] for run in line)
         return row
 
     def line(self) -> Line:
         """Return what the row shows, no two runs beside each other in the same style."""
         if self._cells is not None:
-            pairs = groupby(zip(self._styles, self._cells), key=_style_of)
-            return [Run("".join([cell for _, cell in cells]), style) for style, cells in pairs]
+            pieces = groupby(zip(self._cells, self._styles), _style_of)
+            return [Run("".join([cell for cell, _ in piece]), style) for style, piece in pieces]
         if len(self._runs) < 2:
-            return self._runs[:]
-        return [
-            Run("".join([run.text for run in runs]), style) for style, runs in groupby(self._runs, key=_style_of_run)
-        ]
+            return [Run(text, style) for text, style in self._runs]
+        pieces = groupby(self._runs, _style_of)
+        return [Run("".join([text for text, _ in piece]), style) for style, piece in pieces]
 
     def is_blank(self) -> bool:
         """Say whether there is nothing to be seen but, perhaps, a background."""
@@ -52,10 +54,14 @@ class Row:
 
     def put(self, column: int, text: str, style: Style, width: int) -> None:
         """Write text that takes `width` columns over what stands at a column."""
+        if column == self.width and self._cells is None and text.isascii():  # nearly always
+            self._runs.append((text, style))
+            self.width += width
+            return
         if column == 0 and not is_narrow(text):
             text = text[_marks(text) :]  # there is nothing for them to stand on
         if column == 0 and width >= self.width and text:
-            self._runs, self._cells, self._styles = [Run(text, style)], None, []
+            self._runs, self._cells, self._styles = [(text, style)], None, []
             self.width = width
             return
         self._pad(column)
@@ -65,7 +71,7 @@ class Row:
             text = text[size:]
         if column == self.width and self._cells is None:
             if text:
-                self._runs.append(Run(text, style))
+                self._runs.append((text, style))
         elif text:
             cells = self._as_cells()
             self._part(column)
@@ -118,7 +124,7 @@ class Row:
         missing = column - self.width
         if missing > 0:
             if self._cells is None:
-                self._runs.append(Run(" " * missing, self.fill))
+                self._runs.append((" " * missing, self.fill))
             else:
                 self._cells.extend(" " * missing)
                 self._styles.extend([self.fill] * missing)
@@ -127,7 +133,7 @@ class Row:
     def _join(self, column: int, marks: str) -> None:
         """Add combining characters to the cell before a column."""
         if column == self.width and self._cells is None:
-            self._runs.append(Run(marks, self._runs[-1].style))
+            self._runs.append((marks, self._runs[-1][1]))
             return
         cells = self._as_cells()
         at = column - 1 if cells[column - 1] else column - 2
@@ -172,11 +178,3 @@ def cells_of(text: str, before: list[str] | None = None) -> list[str]:
 def _marks(text: str) -> int:
     """Return how many combining characters text begins with."""
     return next((at for at, character in enumerate(text) if width_of(character) > 0), len(text))
-
-
-def _style_of(cell: tuple[Style, str]) -> Style:
-    return cell[0]
-
-
-def _style_of_run(run: Run) -> Style:
-    return run.style

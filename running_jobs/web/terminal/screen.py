@@ -48,12 +48,15 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Write text in which only line feeds are controls; each also returns to the left, as terminals are set up."""
+        if "\n" not in text:
+            self._put(text)
+            return
         first, *others = text.split("\n")
         if first:
             self._put(first)
         for start in range(0, len(others), BATCH):
             texts = others[start : start + BATCH]
-            if self._is_whole() and self.y == self.bottom and self._append(texts):
+            if len(texts) > 1 and self._is_whole() and self.y == self.bottom and self._append(texts):
                 continue
             for text in texts:
                 self.x = 0
@@ -77,7 +80,7 @@ class Screen:
         return True
 
     def _put(self, text: str) -> None:
-        text, width = measured(text)
+        text, width = (text, len(text)) if text.isascii() else measured(text)
         if self.x + width > self.longest:
             self._put_in_parts(text)
         elif text:
@@ -109,6 +112,12 @@ class Screen:
         if is_end and self.rows[self.y].width > WIDEST and self._is_whole():
             self._finish(self.y + 1)
             self.y = 0
+        elif self.y < self.bottom:
+            self.y += 1
+        elif self.y == self.bottom == self.height - 1 and self.top == 0 and self.main_rows is None:
+            self.finished.append(self.rows.pop(0).line())
+            self.finished_count += 1
+            self.rows.append(Row())
         elif self.y == self.bottom:
             self._take_rows(self.top, 1)
         elif self.y < self.height - 1:
