@@ -25,7 +25,8 @@ _TOKEN = re.compile(
     r"|(?:\x1b\[|\x9b)([0-?]{0,256}[ -/]{0,4}[@-~])"  # 4: any control sequence
     r"|(\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])"  # 5: the begin of a string
     r"|\x1b([ -/]{0,4}[0-OQ-WYZ\\`-~])"  # 6: an escape sequence
-    r"|([\x00-\x1a\x1c-\x1f\x7f-\x9a\x9c])"  # 7: a control character
+    r"|([\x0b\x0c\x84\x85\x8d])"  # 7: a control character that moves the cursor
+    r"|[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x83\x86-\x8c\x8e\x8f\x91-\x97\x99\x9a\x9c]+"  # those that do nothing
 )
 _UNFINISHED = re.compile(r"(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,4}|\x1b[ -/]{0,4}")
 _COMMAND_END = re.compile(r"[\x07\n\x18\x1a\x1b\x9c]")
@@ -79,7 +80,7 @@ class Parser:
                 self._control(token[4])
             elif kind == 5:
                 self.string, self.swallowed, self.command = token[5], 0, ""
-            elif (action := _ESCAPES.get(token[6] if kind == 6 else token[7])) is not None:
+            elif kind is not None and (action := _ESCAPES.get(token[kind])) is not None:
                 action(screen)
 
     def _skip_unfinished(self, text: str, at: int) -> int:
