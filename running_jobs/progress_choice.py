@@ -19,7 +19,7 @@ FEW_LINES = 3  # that may follow a finished bar: its program's last words
 FELL = 0.05  # by so much less than before is begun again; parallel work may jitter by less
 HISTORY = 6  # states of a row that are read for counters
 
-_NESTED = ("tqdm", "rich", "bar")
+_NESTED = ("tqdm", "rich", "bar", "epoch")
 _OWN_WORD = ("worker", "rclone")  # say themselves what is the whole, also where they correct it downwards
 _PHASED = ("git",)  # one bar after another, each of its own name
 _OF_A_PART = re.compile(
@@ -53,6 +53,10 @@ def choose(rows: Sequence[Row], text: str, head: str) -> Found | None:
     lines = _lines_without_bars(rows, hits)
     bar = _outermost(hits, rows) if hits else None
     epoch = progress_counters.epoch_of(progress_programs.last_epoch(rows, text))
+    if bar and bar.found.kind == "epoch":
+        return bar.found
+    if bar and epoch and any(progress_counters.epoch_of(row.shown) for row in rows[bar.index + 1 :]):
+        bar, hits = None, []  # of the epoch before
     if bar and epoch and bar.found.kind in (*_NESTED, "keras", "keras steps"):
         return progress_programs.within_epoch(bar.found, epoch) if not _is_over(bar, rows) else None
     if epoch and not hits:
@@ -70,7 +74,7 @@ def _hits(rows: Sequence[Row]) -> list[_Hit]:
     hits = []
     for index, row in enumerate(rows):
         found = recognise(row.shown)
-        if found is None and row is rows[-1]:  # its last state is being written
+        if found is None and row.is_open:
             found = recognise(next((state for state in reversed(row.states[:-1]) if state), ""))
         if found:
             hits.append(_Hit(index, row, found))

@@ -156,8 +156,8 @@ def _counter(line: str, match: re.Match[str]) -> list[Counted]:
         return []  # a date, a month of a year
     in_brackets = before.endswith(("[", "(")) and after.startswith(("]", ")"))
     is_good = _names_work(words[-2:]) or _names_work(followers[:1])
-    at_an_edge = not before.strip() or not after.strip(" .")
-    if not (in_brackets or is_good or at_an_edge):
+    stands_alone = not before.strip() or (before.rstrip().endswith(":") and not after.strip(" ."))
+    if not (in_brackets or is_good or stands_alone):
         return []
     word = words[-1] if words and (is_good or not in_brackets) else ""
     text = f"{word} {match[0]}".strip() if is_good and _names_work([word]) else match[0]

@@ -42,15 +42,15 @@ def _tqdm(match: re.Match[str]) -> Found | None:
     label, text = match["label"], f"{done}/{total}"
     own = seconds(match["eta"])
     if epoch := _EPOCH_IN_LABEL.match(label):
-        return _in_epoch("tqdm", epoch, _scaled(done) / max(_scaled(total), 1e-9), text)
+        return _in_epoch(epoch, _scaled(done) / max(_scaled(total), 1e-9), text)
     return made("tqdm", label, _scaled(done), _scaled(total), text, own)
 
 
-def _in_epoch(kind: str, epoch: re.Match[str], within: float, text: str) -> Found | None:
+def _in_epoch(epoch: re.Match[str], within: float, text: str) -> Found | None:
     number, total = int(epoch[1]), int(epoch[2])
     if number < 1 or within > 1:
         return None  # counted from 0: to where, is not said
-    return made(kind, epoch[0], number - 1 + within, total, f"epoch {number}/{total}, {text}")
+    return made("epoch", epoch[0], number - 1 + within, total, f"epoch {number}/{total}, {text}")
 
 
 def _keras(match: re.Match[str]) -> Found | None:
@@ -76,7 +76,7 @@ def _rich(match: re.Match[str]) -> Found | None:
         if (epoch := _EPOCH_IN_LABEL.match(label)) and "it/s" in rest:  # this one counts from 0 to its last
             number, last = int(epoch[1]), int(epoch[2])
             within = done / total if total else 0.0
-            return made("rich", "epoch", number + within, last + 1, f"epoch {number}/{last}, {text}")
+            return made("epoch", "epoch", number + within, last + 1, f"epoch {number}/{last}, {text}")
         return made("rich", label, done, total, text, own)
     if percent := re.match(r"(\d{1,3})%", rest):
         return by_percent("rich", label, percent[1], percent[0], own)
@@ -144,7 +144,7 @@ def _rsync(match: re.Match[str]) -> Found | None:
 
 
 _EPOCH_IN_LABEL = re.compile(r"(?:\S+ )?[Ee]poch:? ?\[?(\d{1,6})/(\d{1,6})\]?")
-_METRIC = re.compile(r" - \w+: \d")
+_METRIC = re.compile(r" - (?!ETA)\w+: \d")
 _BAR = r"[ \u2588-\u258f#=>.\-\u2591-\u2593\u25a0\u25a1|\u28ff\u28c0]"
 
 _FORMATS: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Found | None]], ...] = tuple(

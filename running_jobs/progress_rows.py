@@ -27,10 +27,14 @@ _CONTROL = re.compile(
 
 @dataclass
 class Row:
-    """A row of a terminal, by its number from an arbitrary first one; `states` is what it held, the shown one last."""
+    """A row of a terminal, by its number from an arbitrary first one; `states` is what it held, the shown one last.
+
+    `is_open`: the text ends in it, so that its last state may be half written.
+    """
 
     number: int
     states: list[str] = field(default_factory=list)
+    is_open: bool = False
 
     @property
     def shown(self) -> str:
@@ -98,5 +102,7 @@ def rows_of(text: str) -> list[Row]:
             screen.back(len(found["back"]))
     screen.write(text[position:])
     screen.end_state()
+    if screen.number in screen.rows:
+        screen.rows[screen.number].is_open = True
     numbers = sorted(number for number, row in screen.rows.items() if row.shown)[-ROWS:]
     return [screen.rows[number] for number in numbers]
