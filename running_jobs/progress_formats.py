@@ -252,6 +252,7 @@ _FORMATS: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Found | No
             r" in .{1,20}?(?:\(~(?P<eta>[\dhms: ]+),|$)",
             _labelled_count("bar"),
         ),
+        ("% ETA", r"\[[=> ]{8,300}\]\s+(?P<percent>\d{1,3})% ETA (?P<eta>[\d:]+)$", _labelled_percent("pv")),
         (
             "%",
             rf"^(?P<label>[^%|\[]{{0,100}}?)\s*[|\[]{_BAR}{{8,200}}[|\]]\s*(?P<percent>\d{{1,3}}(?:\.\d{{1,2}})?) ?%"

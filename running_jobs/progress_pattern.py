@@ -18,7 +18,7 @@ from running_jobs.progress_found import Found, made
 LONGEST_PATTERN = 200
 LINES = 50
 LINE = 500
-MOST_WAYS = 4 * LINE
+MOST_WAYS = LINE
 _NAMES = {"done", "total", "percent"}
 _OTHER, _DIGIT, _SPACE = 256, 257, 258  # stand for all characters beyond Latin-1 of these kinds
 _BEYOND = frozenset({_OTHER, _DIGIT, _SPACE})
@@ -131,7 +131,8 @@ class _Ways:
         if name == "SUBPATTERN":
             return self._sequence(list(value[3]), before, after)
         if name == "BRANCH":
-            return sum(self._sequence(list(branch), before, after) for branch in value[1])
+            ways = [self._sequence(list(branch), before, after) for branch in value[1]]
+            return max(ways) if _are_told_apart(value[1]) else sum(ways)
         if name in ("MAX_REPEAT", "MIN_REPEAT"):
             return self._repeat(value, before, after)
         raise _Unbounded("it holds a look-around, a back-reference or another such thing; use plain groups")
@@ -139,7 +140,10 @@ class _Ways:
     def _repeat(self, value: tuple[int, Any, Any], before: frozenset[int], after: frozenset[int]) -> int:
         least, most, body = int(value[0]), min(int(value[1]), LINE), list(value[2])
         if most <= 1:
-            return 1 + self._sequence(body, before, after)
+            skipped = (
+                1 if _edge(body)[0] & after or _edge(body)[1] else 0
+            )  # else what comes next says whether it is there
+            return skipped + self._sequence(body, before, after)
         if not _is_fixed(body):
             raise _Unbounded("it repeats something that itself repeats or chooses, like (a+)+")
         own = _edge(body)[0] | _edge(body, from_end=True)[0]
@@ -179,6 +183,17 @@ def _edge_of(item: Any, from_end: bool) -> tuple[frozenset[int], bool]:
         characters, empty = _edge(list(value[2]), from_end)
         return characters, empty or value[0] == 0
     return _characters(item), False
+
+
+def _are_told_apart(branches: Sequence[Any]) -> bool:
+    """Say whether one character is enough to know which of the branches it can be."""
+    firsts = [_edge(list(branch)) for branch in branches]
+    seen: set[int] = set()
+    for characters, may_be_empty in firsts:
+        if may_be_empty or seen & characters:
+            return False
+        seen |= characters
+    return True
 
 
 def _is_fixed(body: list[Any]) -> bool:

@@ -239,6 +239,7 @@ WRITTEN = [
         (0.43, "43/100"),
     ),
     ("model files", "Fetching 8 files:  25%|██▌       | 2/8 [00:01<00:03,  1.9it/s]\n", (0.25, "2/8")),
+    ("pv", " 512MiB 0:00:05 [ 100MiB/s] [==========>              ] 42% ETA 0:00:07", (0.42, "42%")),
     ("yt-dlp", "[download]  42.0% of   10.00MiB at    1.00MiB/s ETA 00:05", (0.42, "42.0%")),
     ("plain", "starting\nProgress: 42%\n", (0.42, "42%")),
     ("plain, logged", "2026-11-21 12:00:00,123 INFO Progress: 42.5 %\nsaved\n", (0.425, "42.5%")),
@@ -399,6 +400,7 @@ def test_a_pattern_sees_fifty_lines_and_the_ends_of_long_ones():
         r"(?P<percent>\d+)%$",
         r"(\d+)/(\d+)",
         r"(?:done|ready): ?(\d+)%",
+        r"(\d+) ?(?:of|/) ?(\d+)",
     ],
 )
 def test_patterns_that_people_write_are_taken(pattern):
