@@ -53,6 +53,8 @@ def choose(rows: Sequence[Row], text: str, head: str) -> Found | None:
     lines = _lines_without_bars(rows, hits)
     bar = _outermost(hits, rows) if hits else None
     epoch = progress_counters.epoch_of(progress_programs.last_epoch(rows, text))
+    if epoch and _epochs_began_again(rows, epoch[0]):
+        return None
     if bar and bar.found.kind == "epoch":
         return bar.found
     if bar and epoch and any(progress_counters.epoch_of(row.shown) for row in rows[bar.index + 1 :]):
@@ -110,7 +112,21 @@ def _is_sure(bar: _Hit, hits: Sequence[_Hit], rows: Sequence[Row], text: str, he
         return False
     if found.kind == "rsync":
         return progress_programs.is_of_all_files(bar.row, rows[bar.index - 1] if bar.index else None)
+    if found.kind in _NESTED and _stands_in_an_epoch(bar, rows):
+        return False
     return found.kind in _OWN_WORD or not _has_begun_again(bar, hits)
+
+
+def _stands_in_an_epoch(bar: _Hit, rows: Sequence[Row]) -> bool:
+    """Say whether a bar began after an epoch was named, of how many is not known."""
+    named = [index for index, row in enumerate(rows[: bar.index]) if progress_counters.is_of_an_epoch(row.shown)]
+    states = [state for row in rows[: named[-1] + 1] for state in row.states[-HISTORY:]] if named else []
+    before = [found for state in states if (found := recognise(state))]
+    return bool(named) and not any((found.kind, found.label) == (bar.found.kind, bar.found.label) for found in before)
+
+
+def _epochs_began_again(rows: Sequence[Row], number: int) -> bool:
+    return any((epoch := progress_counters.epoch_of(row.shown)) and epoch[0] > number for row in rows)
 
 
 def _is_over(bar: _Hit, rows: Sequence[Row]) -> bool:

@@ -60,6 +60,7 @@ _VERB = re.compile(
 _EPOCH = re.compile(
     r"^\W{0,10}epoch[:\s]{0,3}\[? ?(\d{1,6}) ?(?:/| of ) ?(\d{1,6})(?![\d.])\]?(?P<rest>.*)$", re.IGNORECASE
 )
+_EPOCH_ALONE = re.compile(r"^\W{0,10}epoch[:\s]{0,3}\[? ?\d{1,6}\b(?! ?(?:/| of ) ?\d)", re.IGNORECASE)
 _WITHIN = re.compile(r"\b(?:step|batch|iter\w*)[:\s]{0,3}[\[(]? ?(\d{1,9}) ?(?:/| of ) ?(\d{1,9})", re.IGNORECASE)
 _PARTIAL = re.compile(r"\b(?:step|batch|iter\w*)\b", re.IGNORECASE)
 
@@ -91,6 +92,11 @@ def epoch_of(line: str) -> tuple[int, int, float] | None:
     else:
         done = 0.0 if not rest or _PARTIAL.search(rest) else 1.0
     return int(match[1]), int(match[2]), done
+
+
+def is_of_an_epoch(line: str) -> bool:
+    """Say whether a line begins with an epoch's number, of how many is not said."""
+    return len(line) <= LONGEST and _EPOCH_ALONE.match(_bare(line)) is not None
 
 
 def grown(lines: Sequence[str]) -> Found | None:
@@ -145,17 +151,14 @@ def _counter(line: str, match: re.Match[str]) -> list[Counted]:
     before, after = line[: match.start()], line[match.end() :]
     words = [word.lower() for word in _TOKEN.findall(before)]
     followers = [word.lower() for word in _TOKEN.findall(after)][:2]
-    if (
-        is_a_measure(before)
-        or is_a_measure(" ".join(followers))
-        or _any(_NO_WORK, words[-4:])
-        or _any(_NO_WORK, followers)
-    ):
+    is_good = _names_work(words[-2:]) or _names_work(followers[:1])
+    if is_a_measure(before) or (not is_good and is_a_measure(" ".join(followers))):
+        return []
+    if _any(_NO_WORK, words[-4:]) or _any(_NO_WORK, followers):
         return []
     if int(total) < 2 or (len(done) > 1 and done[0] == "0" and len(total) <= 2 and int(total) <= 31):
         return []  # a date, a month of a year
     in_brackets = before.endswith(("[", "(")) and after.startswith(("]", ")"))
-    is_good = _names_work(words[-2:]) or _names_work(followers[:1])
     stands_alone = not before.strip() or (before.rstrip().endswith(":") and not after.strip(" ."))
     if not (in_brackets or is_good or stands_alone):
         return []
@@ -169,7 +172,7 @@ def _counter(line: str, match: re.Match[str]) -> list[Counted]:
         if is_good and _names_work([word])
         else ("[" if in_brackets else f"{'^' if not before.strip() else '$'}{word}")
     )
-    return [Counted((place, total), found, 2 if is_good or in_brackets else 3, not is_good)]
+    return [Counted((place, total), found, 2 if is_good or in_brackets else 3, not (is_good or in_brackets))]
 
 
 def _believed(series: Sequence[Counted]) -> bool:

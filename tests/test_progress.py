@@ -255,6 +255,17 @@ WRITTEN = [
     ),
     ("bare counters", "10/64\n11/64\n12/64\n", (0.188, "12/64")),
     ("counters in brackets", "[1/4] Resolving packages...\n[2/4] Fetching packages...\n", (0.5, "2/4")),
+    (
+        "steps with metrics",
+        "step 100/1000 loss 0.5 acc 42%\nstep 200/1000 loss 0.4\nstep 300/1000 loss 0.3\n",
+        (0.3, "step 300/1000"),
+    ),
+    ("ninja on a terminal", "\r[1/64] a\x1b[K\r[2/64] b\x1b[K\r[12/64] CXX obj/a.o\x1b[K", (0.188, "12/64")),
+    (
+        "epochs within tqdm",
+        " 10%|#         | 1/10 [00:01<00:09, 1.0s/it]\nEpoch 2 loss 0.3\n 20%|##        | 2/10 [00:02<00:08, 1.0s/it]",
+        (0.2, "2/10"),
+    ),
     ("epochs", "epoch 2/10, loss 0.5\nepoch 3/10, loss 0.4\n", (0.3, "epoch 3/10")),
     ("epochs with steps", "Epoch [3/10], Step [100/400], Loss: 0.4\n", (0.225, "epoch 3/10")),
     ("an epoch's tqdm", "Epoch 3/10:  25%|██▌       | 16/64 [00:01<00:03,  1.9it/s]\n", (0.225, "epoch 3/10, 16/64")),
@@ -302,6 +313,8 @@ NOTHING = [
         + BLENDER.replace("Fra:1", "Fra:2")
         + "Rendered 3/64 Tiles\n",
     ),
+    ("a bar of an epoch of unknown many", "Epoch 1 begins\n 25%|##5       | 16/64 [00:01<00:03,  1.9it/s]"),
+    ("epochs over again", "Epoch 1/2\nEpoch 2/2\nfold 2\nEpoch 1/2\n"),
     ("bars side by side", "Download ━━━━━━━━━━━━ 54% 0:00:01\nProcess  ━━━━━━━━━━━━ 24% 0:00:03\n"),
     ("a total that is not known", "  0     0    0  512k    0     0  4633k      0 --:--:--  0:00:01 --:--:-- 4636k"),
     ("more than all", "frame 70 of 64\nframe 71 of 64\nProgress: 142%\n"),
