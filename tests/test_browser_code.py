@@ -81,7 +81,7 @@ def test_a_worker_is_written_mended_run_and_stopped(page: Page, store: JobStore,
     gate.open()
     page.wait_status("done")
     page.tab("Response")
-    assert "stopped in time" in page.text("#job-facts")
+    assert "stopped in time" in page.text("#job-tab")
     assert "asked to stop" in page.text("#job-head")
 
 
@@ -258,8 +258,8 @@ def test_the_form_of_a_schema_in_a_narrow_window(page: Page, data: Path, store: 
     page.submit()
     page.wait_status("done")
     page.tab("Response")
-    page.wait_text("#job-facts", '"frames": 4')
-    assert '"quality": "draft"' in page.text("#job-facts")
+    page.wait_text("#job-tab", '"frames": 4')
+    assert '"quality": "draft"' in page.text("#job-tab")
     assert page.value("[name='param.frames']") == "3"  # the form is there for the next
 
 

@@ -344,7 +344,7 @@ def test_a_form_is_made_from_a_workers_schema(forms: Forms, data: Path, store: J
     assert (job.status, job.retries, job.priority, job.name) == ("done", 2, 900, "frames")
     assert json.loads(Path(store.paths.response(job.id)).read_text()) == wanted
     response = forms.job(job, "&tab=response")
-    assert "a b.pov" in response.split('id="job-facts"')[1]
+    assert "a b.pov" in response.split('id="job-tab"')[1]
 
 
 @pytest.mark.parametrize(

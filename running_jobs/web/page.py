@@ -1,19 +1,18 @@
-"""Rendering the page: what its address says, what was said, and all that it shows."""
+"""Rendering the page: what was said, and all that it shows."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
-from flask import g, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import g, render_template, request
 
 from running_jobs import spec
 from running_jobs.clocks import local_zone
 from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, NoSuchWorker
-from running_jobs.index import JobFilter, is_cursor
-from running_jobs.job import JobStatus, is_job_id
+from running_jobs.index import JobFilter
 from running_jobs.web import page_view
+from running_jobs.web.address import link_from
 from running_jobs.web.auth import token
 from running_jobs.web.editor import Draft, editor_view
 from running_jobs.web.fields import FREE, PARAMETER
@@ -24,7 +23,6 @@ from running_jobs.web.parts import parts
 from running_jobs.web.waiting import Outlook
 
 NOT_SEEN = {"token", "back", "hold", "worker", "class", "method", "approved"}  # fields that nobody types into
-PAGE_PARAMETERS = ("job", "tab", "status", "context", "q", "before", "run", "of", "code")
 SAID = {
     "launch": "The job was launched.",
     "hold": "The job was created. It waits until it is started.",
@@ -41,29 +39,6 @@ SAID = {
     "saved-but": "The worker was saved. Something is wrong with it: its page says what.",
     "worker-deleted": "The worker was deleted.",
 }
-
-
-def page_parameters(pairs: Any) -> dict[str, str]:
-    """Keep what the page knows, if it can be true: anything else in an address is passed over."""
-    found = {name: value for name, value in pairs if name in PAGE_PARAMETERS and value}
-    if not is_job_id(found.get("job", "x" * 8)):
-        del found["job"]
-    if not is_cursor(found.get("before", "x" * 8)):
-        del found["before"]
-    if found.get("status") not in (None, *(status.value for status in JobStatus)):
-        del found["status"]
-    return found
-
-
-def back_of(form: dict[str, str]) -> dict[str, str]:
-    """Return the page's parameters as they were where a form was shown."""
-    return page_parameters(parse_qsl(form.get("back", "")))
-
-
-def to_page(parameters: dict[str, str]) -> AnyResponse:
-    """Send the browser back to the page after a form was posted."""
-    query = urlencode({name: value for name, value in parameters.items() if value})
-    return redirect(f"{url_for('pages.show_page')}?{query}", 303)
 
 
 def render_page(
@@ -88,7 +63,7 @@ def render_page(
     launch = launch_view(parts(), parameters.get("run"), parameters.get("of"), form) if has_forms else None
     if "job" in parameters and editor is None:
         try:
-            chosen = job_view(parts(), outlook, parameters["job"], parameters.get("tab"), not live)
+            chosen = job_view(parts(), outlook, parameters, not live)
         except NoSuchJob as missing:
             error = error or (None if message else missing)
         except JobsError as unreadable:
@@ -116,7 +91,7 @@ def render_page(
         is_refused=error is not None and request.method == "POST",
         token=token(parts(), g.user),
         back=urlencode(parameters),
-        link=_link_from(parameters),
+        link=link_from(parameters),
     )
 
 
@@ -145,16 +120,3 @@ def _wrong_field(
 def _options_are_given(form: dict[str, str]) -> bool:
     """Say whether a form that is shown again has something in the fields that are folded away at first."""
     return any(text.strip() for name, text in form.items() if name in spec.OPTIONS and name not in ("name", "command"))
-
-
-def _link_from(parameters: dict[str, str]) -> Any:
-    """Return a function for templates: this page's address with some parameters changed, or left out with None."""
-
-    base: str = url_for("pages.show_page")
-
-    def link(**changes: str | None) -> str:
-        kept = {**parameters, **({"code": None} if changes.get("job") else {}), **changes}  # a job takes its place
-        query = urlencode({name: value for name, value in kept.items() if value})
-        return f"{base}?{query}" if query else base
-
-    return link

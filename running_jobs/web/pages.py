@@ -7,9 +7,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from running_jobs.errors import JobsError, WorkerChanged
 from running_jobs.job import JobStatus
+from running_jobs.web.address import back_of, page_parameters, to_page
 from running_jobs.web.editor import read_draft
 from running_jobs.web.forms import options_of_change, options_of_launch, read_form
-from running_jobs.web.page import SAID, back_of, page_parameters, render_page, to_page
+from running_jobs.web.page import SAID, render_page
 from running_jobs.web.parts import parts
 from running_jobs.web.responses import code_of
 

@@ -1,0 +1,81 @@
+"""What the page's address says: which jobs are listed, which one is chosen, what of it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from flask import redirect, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from running_jobs.index import is_cursor
+from running_jobs.job import JobStatus, is_job_id
+
+MAX_OFFSET_DIGITS = 15
+
+
+def _any(text: str) -> bool:
+    return True
+
+
+def _is_status(text: str) -> bool:
+    return text in [status.value for status in JobStatus]
+
+
+def _is_offset(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_OFFSET_DIGITS
+
+
+PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
+    # the list
+    "status": _is_status,
+    "context": _any,
+    "q": _any,
+    "before": is_cursor,
+    # the chosen job
+    "job": is_job_id,
+    "tab": _any,
+    # launching
+    "run": _any,
+    "of": _any,
+    "code": _any,
+}  # fmt: skip
+OF_A_JOB = ("tab",)  # what is said of the chosen job, and means nothing for another one
+
+
+def page_parameters(pairs: Any) -> dict[str, str]:
+    """Keep what the page knows, if it can be true: anything else in an address is passed over."""
+    return {name: value for name, value in pairs if value and name in PAGE_PARAMETERS and PAGE_PARAMETERS[name](value)}
+
+
+def back_of(form: dict[str, str]) -> dict[str, str]:
+    """Return the page's parameters as they were where a form was shown."""
+    return page_parameters(parse_qsl(form.get("back", "")))
+
+
+def to_page(parameters: dict[str, str]) -> AnyResponse:
+    """Send the browser back to the page after a form was posted."""
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return redirect(f"{url_for('pages.show_page')}?{query}", 303)
+
+
+def link_from(parameters: dict[str, str]) -> Callable[..., str]:
+    """Return a function for templates: this page's address with some parameters changed, or left out with None.
+
+    What is said of the chosen job is left out where another one, or another tab of it, is chosen.
+    """
+
+    base: str = url_for("pages.show_page")
+
+    def link(**changes: str | None) -> str:
+        gone: dict[str, str | None] = {}
+        if "job" in changes or "tab" in changes:
+            gone = dict.fromkeys(OF_A_JOB)
+        if changes.get("job"):
+            gone["code"] = None  # a job takes the editor's place
+        kept = {**parameters, **gone, **changes}
+        query = urlencode({name: value for name, value in kept.items() if value})
+        return f"{base}?{query}" if query else base
+
+    return link
