@@ -40,6 +40,7 @@ def run_background_job(
     env: Mapping[str, str] | None = None,
     after: Sequence[str] = (),
     nice: int | None = None,
+    progress_pattern: str | None = None,
     callback_done: Mapping[str, Any] | None = None,
     callback_failed: Mapping[str, Any] | None = None,
 ) -> str:
@@ -56,6 +57,7 @@ def run_background_job(
         "command": {"type": "method", "class": _name_of(cls), "method": method, "params": _plain(params)},
         "retries": retries, "delay": delay, "priority": priority, "context": context, "timeout": timeout,
         "name": name, "at": at, "retry_delay": retry_delay, "cwd": cwd, "nice": nice, "start": True,
+        "progress_pattern": progress_pattern,
         "env": {} if env is None else _plain(env), "after": _plain(after),
         "callback_done": _plain(callback_done), "callback_failed": _plain(callback_failed),
     }  # fmt: skip

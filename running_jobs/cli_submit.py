@@ -70,6 +70,7 @@ _OPTIONS = (
     click.option("--cwd", help="Where to run it; default: here."),
     click.option("--env", multiple=True, callback=_pairs, metavar="K=V", help="A variable for it; may be repeated."),
     click.option("--nice", type=click.IntRange(-20, 19), help="Its niceness."),
+    click.option("--progress-pattern", metavar="REGEX", help="What in its output says how far it is."),
     click.option("--callback-done", metavar="URL-or-JSON", help="What to call after its end, whatever the end."),
     click.option("--callback-failed", metavar="URL-or-JSON", help="What to call after an error."),
     click.option("--hold", is_flag=True, help="Only create it; start it later with `start`."),

@@ -43,10 +43,11 @@ class Summary(NamedTuple):
     timer: dict[str, Any] | None
     after: tuple[str, ...]
     owes_callbacks: bool
+    progress_pattern: str | None
 
 
 def summarize(job: Job) -> Summary:
-    """Take what the list shows from a job; what it waits for only while it does."""
+    """Take what the list shows from a job: what it waits for only while it does, its pattern only while it runs."""
     what = job.what[:SHOWN_CHARACTERS]
     waits = job.status is QUEUED or job.status is IDLE
     return Summary(
@@ -70,6 +71,7 @@ def summarize(job: Job) -> Summary:
         timer=job.timer if waits else None,
         after=tuple(job.after) if waits else (),
         owes_callbacks=bool((job.callback_done or job.callback_failed) and job.pending_callbacks),
+        progress_pattern=job.progress_pattern if job.status is ACTIVE else None,
     )
 
 

@@ -123,6 +123,7 @@ class Job:
     cwd: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     nice: int | None = None
+    progress_pattern: str | None = None
     retries: int = 0
     retry_delay: float = 5
     timeout: float = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ _CATEGORIES = {
     "CATEGORY_WORD": frozenset(code for code in range(256) if chr(code).isalnum() or code == 95) | {_OTHER, _DIGIT},
 }
 
-_parser: Any = importlib.import_module("re._parser")  # the only way to see what an expression does before it does it
+# the only way to see what an expression does before it does it; until Python 3.10 it had another name
+_parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
 
 def check(field: str, text: str) -> re.Pattern[str]:

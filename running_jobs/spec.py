@@ -22,8 +22,8 @@ _TYPES = '"exec", "worker", "method", "http" or "approved"'
 
 # what "again" takes over; not its time or what it waited for: whoever runs it again wants it to run
 AGAIN = (
-    "command", "name", "context", "priority", "cwd", "env", "nice", "timeout", "retries", "retry_delay",
-    "callback_done", "callback_failed",
+    "command", "name", "context", "priority", "cwd", "env", "nice", "progress_pattern", "timeout", "retries",
+    "retry_delay", "callback_done", "callback_failed",
 )  # fmt: skip
 
 
@@ -120,6 +120,14 @@ def ids(field: str, value: object) -> list[str]:
     return list(dict.fromkeys(value))
 
 
+def pattern(field: str, value: object) -> str:
+    """Return the pattern by which a job's output says how far it is. Raise InvalidJob."""
+    from running_jobs import progress_pattern  # rarely given, and dear
+
+    progress_pattern.check(field, text(field, value))
+    return str(value)
+
+
 def executor(field: str, value: object) -> str:
     """Return who runs the job. Raise InvalidJob."""
     if value != "local":
@@ -141,11 +149,12 @@ OPTIONS: dict[str, Callable[[str, object], Any]] = {
     "env": environment,
     "after": ids,
     "nice": whole_number(-20, 19),
+    "progress_pattern": pattern,
     "callback_done": callback,
     "callback_failed": callback,
     "executor": executor,
 }
-NULLABLE = ("name", "nice", "cwd", "at", "callback_done", "callback_failed")
+NULLABLE = ("name", "nice", "progress_pattern", "cwd", "at", "callback_done", "callback_failed")
 DEFAULTED = ("retries", "retry_delay", "timeout")  # null leaves them to the settings
 
 

@@ -40,7 +40,7 @@ def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: boo
     outlook.learn([row])
     waiting = outlook.of(row)
     return {
-        **row_view(row, outlook),
+        **row_view(row, outlook, parts.progresses.of([row], outlook.now.wall_s).get(row.id)),
         "tab": shown_tab,
         "tabs": [name for name in TABS if name != "response" or response_size or shown_tab == name],
         "command": job.what,

@@ -54,6 +54,7 @@ def render_page(
     page = parts().index.page(wanted, parameters.get("before"))
     outlook = Outlook(parts())
     outlook.learn(page.rows)
+    progress = parts().progresses.of(page.rows, outlook.now.wall_s)
     live = request.args.get("part") == "live"
     chosen = None
     has_forms = g.may_change and not live
@@ -70,7 +71,7 @@ def render_page(
             error = error or unreadable
     return render_template(
         "live.html" if live else "page.html",
-        rows=[page_view.row_view(row, outlook) for row in page.rows],
+        rows=[page_view.row_view(row, outlook, progress.get(row.id)) for row in page.rows],
         older=page.next_before,
         total=page.total,
         job=chosen,

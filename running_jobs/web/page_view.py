@@ -21,8 +21,8 @@ DEFAULT_CONTEXT = "default"
 DEFAULT_PRIORITY = 500
 
 
-def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
-    """Return what one row shows."""
+def row_view(row: Summary, outlook: Outlook, progress: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what one row shows; `progress` is that of the job, if it is known."""
     now_s = outlook.now.wall_s
     waiting = outlook.of(row)
     attempts = (row.attempt, max(row.retries + 1, row.attempt)) if row.attempt and row.retries + row.attempt > 1 else ()
@@ -37,6 +37,7 @@ def row_view(row: Summary, outlook: Outlook) -> dict[str, Any]:
         "started": _ago(row.started_at, now_s),
         "waiting": waiting.in_short if waiting else never_ran or "",
         "not_before": row.not_before,
+        "progress": progress,
         "duration": wording.duration(_span(row, now_s)),
         "exit": exit_text(row.exit_code, row.signal),
         "reason": row.reason,

@@ -13,6 +13,7 @@ from running_jobs.index import JobIndex
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.described import Described
+from running_jobs.web.progress_view import Progresses
 from running_jobs.worker_actions import WorkerActions
 
 
@@ -26,6 +27,7 @@ class Parts:
         self.workers = WorkerActions(settings, self.store)
         self.described = Described()
         self.index = JobIndex(self.store)
+        self.progresses = Progresses(self.store.paths)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
 
     def secret(self) -> bytes:

@@ -1,0 +1,150 @@
+"""How far active jobs are, from their output: looked at again only where that grew, shared by all who watch.
+
+Reading a job's output for its progress takes some milliseconds, so a request spends at most BUDGET_S on it; what it
+does not come to is shown as it was last, and is looked at first the next time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from running_jobs import files, wording
+from running_jobs.errors import InvalidJob
+from running_jobs.index import Summary
+from running_jobs.job import ACTIVE, from_iso, to_iso
+from running_jobs.paths import JobPaths
+from running_jobs.progress import HEAD, Progress, estimate_s, progress_of
+from running_jobs.progress_pattern import check
+from running_jobs.progress_rows import LOOKED_AT
+
+BUDGET_S = 0.03
+SOONEST_S = 0.5  # between two looks at the same job
+KNOWN = 1000
+MOST_SAMPLES = 64
+_PERCENT = re.compile(r"^[\d.]+ ?%\s*")  # it stands there already
+_ATTEMPT = re.compile(r"^--- attempt \d+ of \d+, \S+ ---$", re.MULTILINE)
+
+
+@dataclass
+class _Known:
+    """What was found at the last look, whose output had `sizes` then; `samples` are (wall seconds, fraction)."""
+
+    attempt: int = 0
+    sizes: tuple[int, int] = (-1, -1)
+    looked_at: float = float("-inf")
+    seen_at_s: float = 0.0
+    progress: Progress | None = None
+    samples: list[tuple[float, float]] = field(default_factory=list)
+
+    def learn(self, progress: Progress | None, now_s: float) -> None:
+        self.progress, self.seen_at_s = progress, now_s
+        if progress is None or (self.samples and progress.fraction < self.samples[-1][1]):
+            self.samples.clear()  # another stage has begun
+        if progress is not None:
+            self.samples.append((now_s, progress.fraction))
+        if len(self.samples) > MOST_SAMPLES:
+            del self.samples[1:-1:2]
+
+
+class Progresses:
+    """What is known of the progress of the jobs of one data directory. Thread-safe."""
+
+    def __init__(self, paths: JobPaths) -> None:
+        self._paths = paths
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, rows: Iterable[Summary], now_s: float) -> dict[str, dict[str, Any]]:
+        """Return what is shown of the active ones among these jobs whose progress is known, by id."""
+        active = [row for row in rows if row.status is ACTIVE]
+        if not self._lock.acquire(blocking=False):  # somebody looks just now: what was known before will do
+            return {row.id: view for row in active if (view := _view(row, self._known.get(row.id), now_s))}
+        try:
+            self._look(active, now_s)
+            return {row.id: view for row in active if (view := _view(row, self._known[row.id], now_s))}
+        finally:
+            self._lock.release()
+
+    def _look(self, rows: list[Summary], now_s: float) -> None:
+        for row in rows:
+            self._known.setdefault(row.id, _Known())
+            self._known.move_to_end(row.id)
+        until = time.monotonic() + BUDGET_S
+        for row in sorted(rows, key=lambda row: self._known[row.id].looked_at):
+            self._look_at(row, self._known[row.id], now_s)
+            if time.monotonic() > until:
+                break
+        while len(self._known) > max(KNOWN, len(rows)):
+            self._known.popitem(last=False)
+
+    def _look_at(self, row: Summary, known: _Known, now_s: float) -> None:
+        now = time.monotonic()
+        if row.attempt == known.attempt and now - known.looked_at < SOONEST_S:
+            return
+        sizes = (_size(self._paths.out(row.id)), _size(self._paths.err(row.id)))
+        if row.attempt != known.attempt or sizes != known.sizes:
+            if row.attempt != known.attempt:
+                known.samples.clear()
+            known.learn(self._read(row), now_s)
+            known.attempt, known.sizes = row.attempt, sizes
+        known.looked_at = now
+
+    def _read(self, row: Summary) -> Progress | None:
+        try:
+            pattern = check("progress_pattern", row.progress_pattern) if row.progress_pattern else None
+            out, out_head = _ends(self._paths.out(row.id), row.attempt)
+            err, err_head = _ends(self._paths.err(row.id), row.attempt)
+        except (InvalidJob, OSError):  # edited by hand; removed meanwhile
+            return None
+        return progress_of(out, err, out_head=out_head, err_head=err_head, pattern=pattern)
+
+
+def _view(row: Summary, known: _Known | None, now_s: float) -> dict[str, Any] | None:
+    if known is None or known.progress is None or known.attempt != row.attempt:
+        return None
+    started_s = _seconds(row.started_at)
+    left_s = estimate_s(known.progress, known.samples, started_s=started_s, now_s=known.seen_at_s)
+    if left_s is not None:
+        left_s -= now_s - known.seen_at_s  # its output has been silent since
+    is_late = left_s is None or left_s < 0
+    return {
+        "percent": int(100 * known.progress.fraction),  # rounded down: 100 is all
+        "text": _PERCENT.sub("", known.progress.text),
+        "left": "" if is_late else wording.until(left_s or 0),
+        "ends_at": None if is_late else to_iso(now_s + (left_s or 0)),
+    }
+
+
+def _seconds(moment: str | None) -> float | None:
+    try:
+        return from_iso(moment) if moment else None
+    except (ValueError, IndexError):  # edited by hand
+        return None
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
+
+
+def _ends(path: str, attempt: int) -> tuple[str, str]:
+    """Return the last part of a log and its begin, of this attempt alone; where that began in the middle, no begin."""
+    try:
+        data, end = files.read_from(path, -LOOKED_AT, LOOKED_AT)
+        head = files.read_from(path, 0, HEAD)[0] if end > LOOKED_AT and attempt <= 1 else b""
+    except FileNotFoundError:
+        return "", ""
+    tail = data.decode(errors="replace")
+    if attempt > 1:
+        begun = [match.end() for match in _ATTEMPT.finditer(tail)]
+        tail = tail[begun[-1] :] if begun else tail
+    return tail, head.decode(errors="replace") if head else tail[:HEAD]
