@@ -46,6 +46,11 @@ def until(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else duration(whole)
 
 
+def roughly(seconds: float) -> str:
+    """Say an estimated span: `under a minute`, `12 min`, `2 h 14 min`, `3 d 4 h`."""
+    return "under a minute" if seconds < 60 else duration(60 * round(seconds / 60))
+
+
 def ago(seconds: float) -> str:
     """Say how long ago, in one unit: `just now`, `5 min ago`, `3 d ago`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

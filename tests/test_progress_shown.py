@@ -141,9 +141,29 @@ def test_the_end_is_estimated_from_what_was_seen_and_grows_old(store: JobStore, 
         views.append(progresses.of([row], now_s)[job.id])
     assert [view["percent"] for view in views] == [10, 20, 30, 40]
     assert views[-1]["left"] == "6 min"
-    silent = progresses.of([row], now_s + 300)[job.id]
-    assert silent["left"] == "1 min"
+    silent = progresses.of([row], now_s + 240)[job.id]
+    assert silent["left"] == "2 min"
     assert progresses.of([row], now_s + 400)[job.id]["left"] == "", "later than it said: nobody knows"
+
+
+def test_a_bar_stays_for_a_while_when_other_lines_come_between(store: JobStore, launch: Callable[..., Job]) -> None:
+    """Looks at one job at moments that are given, so that no test has to wait for them."""
+    job = launch("sleep 60")
+    wait_for_status(store, job.id, "active")
+    [row] = JobIndex(store).page(JobFilter()).rows
+    progresses = progress_view.Progresses(store.paths)
+    now_s = time.time()
+    for at_s, output, shown in (
+        (0, "progress 50.0%\n", 50),
+        (5, "saved\n", 50),
+        (25, "", None),
+    ):
+        if output:
+            Path(store.paths.out(job.id)).write_text(output)
+        for known in progresses._known.values():
+            known.looked_at = 0
+        view = progresses.of([row], now_s + at_s).get(job.id)
+        assert (view and view["percent"]) == shown, at_s
 
 
 def test_a_request_reads_only_as_many_outputs_as_it_has_time_for(

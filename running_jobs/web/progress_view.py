@@ -25,6 +25,7 @@ from running_jobs.progress_pattern import check
 from running_jobs.progress_rows import LOOKED_AT
 
 BUDGET_S = 0.03
+KEPT_S = 15.0  # after the output began to speak of something else
 SOONEST_S = 0.5  # between two looks at the same job
 KNOWN = 1000
 MOST_SAMPLES = 64
@@ -40,15 +41,18 @@ class _Known:
     sizes: tuple[int, int] = (-1, -1)
     looked_at: float = float("-inf")
     seen_at_s: float = 0.0
+    lapses_at_s: float = float("inf")
     progress: Progress | None = None
     samples: list[tuple[float, float]] = field(default_factory=list)
 
     def learn(self, progress: Progress | None, now_s: float) -> None:
-        self.progress, self.seen_at_s = progress, now_s
-        if progress is None or (self.samples and progress.fraction < self.samples[-1][1]):
+        if progress is None:  # between two epochs, other lines come: what was said just now still holds
+            self.lapses_at_s = min(self.lapses_at_s, now_s + KEPT_S)
+            return
+        self.progress, self.seen_at_s, self.lapses_at_s = progress, now_s, float("inf")
+        if self.samples and progress.fraction < self.samples[-1][1]:
             self.samples.clear()  # another stage has begun
-        if progress is not None:
-            self.samples.append((now_s, progress.fraction))
+        self.samples.append((now_s, progress.fraction))
         if len(self.samples) > MOST_SAMPLES:
             del self.samples[1:-1:2]
 
@@ -91,6 +95,7 @@ class Progresses:
         sizes = (_size(self._paths.out(row.id)), _size(self._paths.err(row.id)))
         if row.attempt != known.attempt or sizes != known.sizes:
             if row.attempt != known.attempt:
+                known.progress = None
                 known.samples.clear()
             known.learn(self._read(row), now_s)
             known.attempt, known.sizes = row.attempt, sizes
@@ -107,7 +112,7 @@ class Progresses:
 
 
 def _view(row: Summary, known: _Known | None, now_s: float) -> dict[str, Any] | None:
-    if known is None or known.progress is None or known.attempt != row.attempt:
+    if known is None or known.progress is None or known.attempt != row.attempt or now_s > known.lapses_at_s:
         return None
     started_s = _seconds(row.started_at)
     left_s = estimate_s(known.progress, known.samples, started_s=started_s, now_s=known.seen_at_s)
@@ -117,7 +122,7 @@ def _view(row: Summary, known: _Known | None, now_s: float) -> dict[str, Any] | 
     return {
         "percent": int(100 * known.progress.fraction),  # rounded down: 100 is all
         "text": _PERCENT.sub("", known.progress.text),
-        "left": "" if is_late else wording.until(left_s or 0),
+        "left": "" if is_late else wording.roughly(left_s or 0),
         "ends_at": None if is_late else to_iso(now_s + (left_s or 0)),
     }
 
