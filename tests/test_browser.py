@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import struct
 import subprocess
@@ -406,12 +407,14 @@ def test_an_inline_script_would_not_run(page: Page) -> None:
     assert all("Content Security Policy" in complaint for complaint in page.complaints())
 
 
-def test_a_picture_of_the_page_is_taken(tmp_path: Path) -> None:
-    require("chromium", "chromedriver")
-    picture = tmp_path / "page.png"
-    command = [sys.executable, "-m", "tests.take_screenshot", str(picture)]
-    subprocess.run(command, check=True, cwd=PROJECT, timeout=100)
-    content = picture.read_bytes()
-    assert content.startswith(b"\x89PNG")
-    assert struct.unpack(">I", content[16:20]) == (1280,)
-    assert len(content) < 200_000
+def test_the_pictures_of_the_readme_are_taken(tmp_path: Path) -> None:
+    require("chromium", "chromedriver", "povray")
+    command = [sys.executable, "-m", "tests.take_screenshot", str(tmp_path / "pictures")]
+    subprocess.run(command, check=True, cwd=PROJECT, timeout=110)
+    shown = set(re.findall(r"\(examples/([\w-]+\.png)\)", (PROJECT / "README.md").read_text()))
+    assert shown == {path.name for path in (tmp_path / "pictures").iterdir()}
+    for picture in (tmp_path / "pictures").iterdir():
+        content = picture.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert struct.unpack(">I", content[16:20]) == (360 if "phone" in picture.name else 1440,)
+        assert len(content) < 200_000
