@@ -21,6 +21,11 @@ _FORM = re.compile(
 )
 
 
+_SPAN = re.compile(r"([1-9]\d{0,4})([mhd])", re.ASCII)
+_SPAN_S = {"m": 60, "h": 3600, "d": 86400}
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
 class Moment(NamedTuple):
     """One moment on both clocks, in seconds: since the epoch, and since the boot of this id."""
 
@@ -85,6 +90,27 @@ def read_time(field: str, text: str) -> str:
         return kept
     except (ValueError, OverflowError) as error:
         raise InvalidJob(field, f"{text[:60]!r} is no time: {error}") from None
+
+
+def read_since(field: str, text: str, now_s: float) -> str:
+    """Return the moment from which on something is meant: so long ago (`15m`, `24h`, `7d`), a day's begin or a time.
+
+    The form is that of read_time, and a day is one of this machine's local time. Raise InvalidJob.
+    """
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return to_iso(max(0.0, now_s - int(span[1]) * _SPAN_S[span[2]]))
+    return read_time(field, f"{text}T00:00" if is_day(text) else text)
+
+
+def read_until(field: str, text: str) -> str:
+    """Return the moment up to which something is meant: a day's end or a time. Raise InvalidJob."""
+    return read_time(field, f"{text}T23:59:59.999" if is_day(text) else text)
+
+
+def is_day(text: str) -> bool:
+    """Say whether a text has the form of a date without a time."""
+    return _DAY.fullmatch(text) is not None
 
 
 def local_zone(wall_s: float) -> str:

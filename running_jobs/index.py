@@ -18,6 +18,7 @@ from running_jobs.journal import Follower
 from running_jobs.store import JobStore
 
 SHOWN_CHARACTERS = 200
+KEPT_PAGES = 100  # pages that are kept until something changes: whoever looks on asks for the same ones again
 
 
 class Summary(NamedTuple):
@@ -76,11 +77,16 @@ def summarize(job: Job) -> Summary:
 
 
 class JobFilter(NamedTuple):
-    """Which jobs to list: all conditions hold together; `text` is looked for in id, name and command."""
+    """Which jobs to list: all conditions hold together; `text` is looked for in id, name and command.
+
+    `since` and `until` are the earliest and the latest moment of creation, in the form that jobs keep.
+    """
 
     status: str | None = None
     context: str | None = None
     text: str | None = None
+    since: str | None = None
+    until: str | None = None
 
     def fits(self, row: Summary) -> bool:
         """Say whether a row is wanted."""
@@ -88,7 +94,12 @@ class JobFilter(NamedTuple):
             return False
         if self.context and row.context != self.context:
             return False
-        return not self.text or any(self.text.casefold() in field.casefold() for field in (row.id, row.title, row.what))
+        if (self.since or self.until) and not (self.since or "") <= (row.created_at or "") <= (self.until or "~"):
+            return False
+        if not self.text:
+            return True
+        text = self.text.casefold()
+        return text in row.title.casefold() or text in row.what.casefold() or text in row.id.casefold()
 
 
 class Page(NamedTuple):
@@ -109,6 +120,9 @@ class JobIndex:
         self._order: list[str] = []
         self._problems: dict[str, str] = {}
         self._counts: Counter[JobStatus] = Counter()
+        self._contexts: Counter[str] = Counter()
+        self._latest: list[str] = []
+        self._pages: dict[tuple[JobFilter, str | None, int], Page] = {}
         self._running: Counter[str] = Counter()
         self._owing = 0
         self._follower: Follower | None = None
@@ -117,21 +131,24 @@ class JobIndex:
         """Return at most `limit` jobs older than the id `before`, or the newest, that fit a filter."""
         with self._lock:
             self._refresh()
-            position = bisect.bisect_left(self._order, before) if before else len(self._order)
-            rows: list[Summary] = []
-            for at in range(position - 1, -1, -1):
-                row = self._rows[self._order[at]]
-                if wanted.fits(row):
-                    if len(rows) == limit:
-                        return Page(rows, rows[-1].id, len(self._order))
-                    rows.append(row)
-            return Page(rows, None, len(self._order))
+            asked = (wanted, before, limit)
+            if asked not in self._pages:
+                if len(self._pages) >= KEPT_PAGES:
+                    self._pages.clear()
+                self._pages[asked] = self._find(wanted, before, limit)
+            return self._pages[asked]
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each status."""
         with self._lock:
             self._refresh()
             return {status.value: self._counts[status] for status in JobStatus}
+
+    def contexts(self, limit: int) -> list[tuple[str, int]]:
+        """Return the contexts with the number of their jobs, the most used first, at most `limit`."""
+        with self._lock:
+            self._refresh()
+            return self._contexts.most_common(limit)
 
     def running(self) -> int:
         """Return how many jobs run here and take a slot."""
@@ -168,6 +185,38 @@ class JobIndex:
         with self._lock:
             self._refresh()
             return dict(self._problems)
+
+    def _find(self, wanted: JobFilter, before: str | None, limit: int) -> Page:
+        position = bisect.bisect_left(self._order, before) if before else len(self._order)
+        rows: list[Summary] = []
+        most = self._most_that_fit(wanted)
+        latest = self._latest_up_to() if wanted.since else None
+        for at in range(position - 1, -1, -1):
+            if len(rows) == most or (latest is not None and latest[at] < (wanted.since or "")):
+                break
+            row = self._rows[self._order[at]]
+            if wanted.fits(row):
+                if len(rows) == limit:
+                    return Page(rows, rows[-1].id, len(self._order))
+                rows.append(row)
+        return Page(rows, None, len(self._order))
+
+    def _most_that_fit(self, wanted: JobFilter) -> int:
+        most = len(self._order)
+        if wanted.status:
+            most = min(most, self._counts[JobStatus(wanted.status)])
+        return min(most, self._contexts[wanted.context]) if wanted.context else most
+
+    def _latest_up_to(self) -> list[str]:
+        """Return for each place in the order when the latest of the jobs up to there was created.
+
+        Ids sort by arrival and are no clock: one that was set back has given later jobs earlier times.
+        """
+        highest = self._latest[-1] if self._latest else ""
+        for job_id in self._order[len(self._latest) :]:
+            highest = max(highest, self._rows[job_id].created_at or "")
+            self._latest.append(highest)
+        return self._latest
 
     def _refresh(self) -> None:
         if self._follower is None:
@@ -207,15 +256,24 @@ class JobIndex:
             return
         self._problems.pop(job_id, None)
         before = self._rows.get(job_id)
+        row = summarize(job)
+        if before == row:
+            return
         if before is None:
             bisect.insort(self._order, job_id)
         else:
             self._count(before, -1)
-        self._rows[job_id] = summarize(job)
-        self._count(self._rows[job_id], 1)
+        self._rows[job_id] = row
+        self._count(row, 1)
+        if before is None or before.created_at != row.created_at:
+            self._no_more_known_from(job_id)
+        self._pages.clear()
 
     def _count(self, row: Summary, by: int) -> None:
         self._counts[row.status] += by
+        self._contexts[row.context] += by
+        if not self._contexts[row.context]:
+            del self._contexts[row.context]
         self._owing += by if row.owes_callbacks else 0
         if row.status is ACTIVE and not row.elsewhere:
             self._running[row.context] += by
@@ -226,7 +284,12 @@ class JobIndex:
         row = self._rows.pop(job_id, None)
         if row is not None:
             self._count(row, -1)
+            self._no_more_known_from(job_id)
+            self._pages.clear()
             del self._order[bisect.bisect_left(self._order, job_id)]
+
+    def _no_more_known_from(self, job_id: str) -> None:
+        del self._latest[bisect.bisect_left(self._order, job_id) :]
 
 
 def is_cursor(text: str) -> bool:

@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlencode
 from flask import redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from running_jobs.clocks import read_since, read_until
+from running_jobs.errors import InvalidJob
 from running_jobs.index import is_cursor
 from running_jobs.job import JobStatus, is_job_id
 
@@ -27,11 +29,29 @@ def _is_offset(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_OFFSET_DIGITS
 
 
+def _is_since(text: str) -> bool:
+    return _can_be_read(lambda: read_since("since", text, 0.0))
+
+
+def _is_until(text: str) -> bool:
+    return _can_be_read(lambda: read_until("until", text))
+
+
+def _can_be_read(read: Callable[[], str]) -> bool:
+    try:
+        read()
+    except InvalidJob:
+        return False
+    return True
+
+
 PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     # the list
     "status": _is_status,
     "context": _any,
     "q": _any,
+    "since": _is_since,
+    "until": _is_until,
     "before": is_cursor,
     # the chosen job
     "job": is_job_id,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from flask import request
 
+from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidJob
 from running_jobs.index import JobFilter, is_cursor
 from running_jobs.job import JobStatus
@@ -16,11 +19,23 @@ MAX_LIMIT = 1000
 
 
 def filter_from_query() -> JobFilter:
-    """Return the filter that the query asks for. Raise InvalidJob for a status that does not exist."""
+    """Return the filter that the query asks for. Raise InvalidJob for a status that does not exist, or for no time."""
     status = request.args.get("status") or None
     if status is not None and status not in [known.value for known in JobStatus]:
         raise InvalidJob("status", f"expected {', '.join(known.value for known in JobStatus)}, found {status[:40]!r}")
-    return JobFilter(status, request.args.get("context") or None, request.args.get("q") or None)
+    return filter_of(request.args)
+
+
+def filter_of(asked: Mapping[str, str]) -> JobFilter:
+    """Return the filter that parameters ask for as of now. Raise InvalidJob for a time that cannot be read."""
+    since, until = asked.get("since"), asked.get("until")
+    return JobFilter(
+        status=asked.get("status") or None,
+        context=asked.get("context") or None,
+        text=asked.get("q") or None,
+        since=read_since("since", since, time.time()) if since else None,
+        until=read_until("until", until) if until else None,
+    )
 
 
 def cursor_from_query() -> str | None:
