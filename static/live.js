@@ -5,26 +5,33 @@ import { poll } from "./poll.js";
 export function keepLive(lostNotice) {
   const address = new URL(document.body.dataset.page, location.href); // not where a refused form was posted to
   address.searchParams.set("part", "live");
+  const headers = { Accept: "text/html" };
   poll(async () => {
-    let text;
+    let text = "";
     try {
-      const answer = await fetch(address, { headers: { Accept: "text/html" } });
-      if (!answer.ok) throw new Error(`${answer.status}`);
-      text = await answer.text();
+      const answer = await fetch(address, { headers });
+      if (answer.status !== 304) {
+        if (!answer.ok) throw new Error(`${answer.status}`);
+        text = await answer.text();
+        headers["If-None-Match"] = answer.headers.get("ETag") ?? "";
+      }
     } catch {
       lostNotice.hidden = false;
       return false;
     }
     lostNotice.hidden = true;
-    return update(new DOMParser().parseFromString(text, "text/html"));
-  }, { latest: 5000 });
+    return text !== "" && update(new DOMParser().parseFromString(text, "text/html"));
+  }, { first: document.querySelector("#job-head:not([data-final])") ? 250 : 1000, latest: 5000 });
   document.addEventListener("input", ({ target }) => {
     target.closest("[data-live] form")?.setAttribute("data-edited", "");
   });
 }
 
+// Others hear of what came before it is on the page, so that they can make it what they made of the page.
 function update(fresh) {
   let changed = false;
+  document.dispatchEvent(new CustomEvent("live:fresh", { detail: fresh }));
+  if (!document.querySelector("#error")) document.title = fresh.title;
   for (const part of document.querySelectorAll("[data-live]")) {
     const now = fresh.getElementById(part.id);
     if (!now) continue;
@@ -35,6 +42,7 @@ function update(fresh) {
     if (hadFocus && !part.contains(document.activeElement)) part.focus({ preventScroll: true });
     changed = true;
   }
+  if (changed) document.dispatchEvent(new CustomEvent("live:updated"));
   return changed;
 }
 

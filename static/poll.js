@@ -1,6 +1,6 @@
 // Calls a function again and again: soon while it says that something changed, ever later while nothing does,
 // not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new) or null (stop).
-export function poll(look, { soonest = 1000, latest = 10000 } = {}) {
+export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}) {
   let wait = soonest;
   let timer = 0;
   let looking = false;
@@ -26,5 +26,5 @@ export function poll(look, { soonest = 1000, latest = 10000 } = {}) {
   }
 
   document.addEventListener("visibilitychange", wake);
-  timer = setTimeout(turn, soonest);
+  timer = setTimeout(turn, first);
 }

@@ -95,7 +95,7 @@ class Page:
         wait_for(lambda: _is_replaced(before), f"another page after a click on {label or css}")
 
     def press(self, label: str) -> None:
-        """Press one of the chosen job's buttons."""
+        """Press one of the chosen job's buttons; deleting is unfolded first."""
         self.follow(".verbs button", label)
 
     def submit(self) -> None:
@@ -152,8 +152,16 @@ class Page:
         field = self.browser.find_element(By.ID, "q")
         field.clear()
         field.send_keys(text)
-        Select(self.browser.find_element(By.ID, "status")).select_by_value(status)
-        self.follow(".filter button")
+        if self.value("#status") == status:
+            self.follow(".filter button")
+        else:
+            self.choose("status", status)
+
+    def choose(self, select: str, value: str) -> None:
+        """Choose in one of the lists above the jobs, known by its id, and wait until the page shows what fits."""
+        before = self.browser.find_element(By.TAG_NAME, "html")
+        Select(self.browser.find_element(By.ID, select)).select_by_value(value)
+        wait_for(lambda: _is_replaced(before), f"another page after {value} was chosen")
 
     @property
     def job_id(self) -> str:

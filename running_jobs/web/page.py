@@ -10,16 +10,17 @@ from flask import g, render_template, request
 from running_jobs import spec
 from running_jobs.clocks import local_zone
 from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, NoSuchWorker
-from running_jobs.index import JobFilter
 from running_jobs.web import page_view
 from running_jobs.web.address import link_from
 from running_jobs.web.auth import token
 from running_jobs.web.editor import Draft, editor_view
 from running_jobs.web.fields import FREE, PARAMETER
+from running_jobs.web.finding import filter_view, page_title
 from running_jobs.web.forms import CHANGEABLE
 from running_jobs.web.job_view import job_view
 from running_jobs.web.launching import launch_view
 from running_jobs.web.parts import parts
+from running_jobs.web.reading import filter_of
 from running_jobs.web.waiting import Outlook
 
 NOT_SEEN = {"token", "back", "hold", "worker", "class", "method", "approved"}  # fields that nobody types into
@@ -50,8 +51,7 @@ def render_page(
     draft: Draft | None = None,
 ) -> str:
     """Render the page; `form`, `change` and `draft` are what forms held, to be shown again because of the error."""
-    wanted = JobFilter(parameters.get("status"), parameters.get("context"), parameters.get("q"))
-    page = parts().index.page(wanted, parameters.get("before"))
+    page = parts().index.page(filter_of(parameters), parameters.get("before"))
     outlook = Outlook(parts())
     outlook.learn(page.rows)
     progress = parts().progresses.of(page.rows, outlook.now.wall_s)
@@ -69,6 +69,7 @@ def render_page(
             error = error or (None if message else missing)
         except JobsError as unreadable:
             error = error or unreadable
+    strip = page_view.strip_view(parts(), outlook)
     return render_template(
         "live.html" if live else "page.html",
         rows=[page_view.row_view(row, outlook, progress.get(row.id)) for row in page.rows],
@@ -76,7 +77,9 @@ def render_page(
         total=page.total,
         job=chosen,
         here=parameters,
-        strip=page_view.strip_view(parts(), outlook),
+        strip=strip,
+        filter=None if live else filter_view(parts(), parameters),
+        page_title=page_title(dict(strip["counts"]), chosen, "" if error is None else str(error)),
         launch=launch,
         editor=editor,
         logs=[] if live else page_view.logs_view(parts()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, g, request
+from flask import Blueprint, g, make_response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from running_jobs.errors import JobsError, WorkerChanged
@@ -18,10 +18,14 @@ blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
-def show_page() -> str:
-    """Show the page, or with `?part=live` what changes on it."""
+def show_page() -> AnyResponse:
+    """Show the page, or with `?part=live` what changes on it: 304 if that is what was asked for before."""
     said = SAID.get(request.args.get("said", ""))
-    return render_page(page_parameters(request.args.items(multi=False)), message=said)
+    answer = make_response(render_page(page_parameters(request.args.items(multi=True)), message=said))
+    if request.args.get("part") == "live":
+        answer.add_etag()
+        answer.make_conditional(request)
+    return answer
 
 
 @blueprint.post("/launch")

@@ -1,0 +1,18 @@
+// Shows moments in the reader's zone; the exact time in UTC stays in their title. Those that say how long ago it was
+// are left as they are.
+const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+const thisYear = new Intl.DateTimeFormat("en-GB", short);
+const otherYear = new Intl.DateTimeFormat("en-GB", { ...short, year: "numeric" });
+
+export function showLocalTimes() {
+  localise(document);
+  document.addEventListener("live:fresh", ({ detail }) => localise(detail)); // before the page takes it over
+}
+
+function localise(root) {
+  for (const time of root.querySelectorAll("time[data-local]")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.textContent = (at.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(at);
+  }
+}
