@@ -96,6 +96,8 @@ class Page:
 
     def press(self, label: str) -> None:
         """Press one of the chosen job's buttons; deleting is unfolded first."""
+        if label == "Delete":
+            self.click(".verbs summary", "Delete…")
         self.follow(".verbs button", label)
 
     def submit(self) -> None:

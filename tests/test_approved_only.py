@@ -53,6 +53,7 @@ HARMLESS = {
     ("PUT", "/jobs/<job_id>/pid"): "a number of somebody else's process, never signalled",
     ("POST", "/jobs/<job_id>/log"): "a line in a log",
     ("POST", "/jobs/<job_id>/response"): "a line in a response",
+    ("POST", "/selected"): "stops, kills and deletes",
     ("POST", "/<any(pause,resume):verb>"): "starts or holds what was let in",
 }
 

@@ -24,23 +24,37 @@ from running_jobs.web.parts import Parts, parts
 CHANGEABLE = ("name", "context", "priority", "delay", "at", "after", "retries", "retry_delay", "timeout")
 SHOWN = "shown."  # before a field's name: the text that it held when the form was shown
 MAX_FIELDS = 200
+MAX_SELECTED = 1000
 _NO_OPTIONS = ("cmd", "token", "back", "hold", "worker", "parameters", "class", "method", "params", "approved")
 
 
 def read_form() -> dict[str, str]:
     """Read a posted form and check its token. Raise InvalidJob if it is no form, NotAllowed without the token."""
+    return dict(_checked_fields(MAX_FIELDS))
+
+
+def read_selected() -> tuple[dict[str, str], list[str]]:
+    """Read a posted form and the `id` fields in it, each once. Raise as read_form does."""
+    fields = _checked_fields(MAX_FIELDS + MAX_SELECTED)
+    ids = list(dict.fromkeys(value for name, value in fields if name == "id"))
+    if len(ids) > MAX_SELECTED:
+        raise InvalidJob("id", f"at most {MAX_SELECTED} jobs can be selected, found {len(ids)}")
+    return dict(fields), ids
+
+
+def _checked_fields(most: int) -> list[tuple[str, str]]:
     if request.mimetype != "application/x-www-form-urlencoded":
         raise InvalidJob("body", "expected a form (application/x-www-form-urlencoded)")
     try:
         body = request.get_data(cache=False).decode()
-        form = dict(parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+        fields = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=most)
     except UnicodeDecodeError:
         raise InvalidJob("body", "is not UTF-8") from None
     except ValueError:
         raise InvalidJob("body", "has too many fields") from None
-    if not hmac.compare_digest(form.get("token", "").encode(), token(parts(), g.user).encode()):
+    if not hmac.compare_digest(dict(fields).get("token", "").encode(), token(parts(), g.user).encode()):
         raise NotAllowed("The form's token is missing or old. Reload the page and try again.")
-    return form
+    return fields
 
 
 def options_of_launch(form: dict[str, str], parts: Parts) -> dict[str, Any]:

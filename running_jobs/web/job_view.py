@@ -9,6 +9,7 @@ from typing import Any
 from running_jobs import wording
 from running_jobs.index import summarize
 from running_jobs.job import ACTIVE, IDLE, QUEUED, WAITING, Job, from_iso
+from running_jobs.web.deletion import what_goes
 from running_jobs.web.details_tab import callbacks_view, details_tab
 from running_jobs.web.files_tab import files_head, files_tab
 from running_jobs.web.log_tab import err_tab, out_tab, response_tab, size_of
@@ -46,6 +47,7 @@ def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: boo
         "command": job.what,
         "is_final": job.is_final,
         "verbs": _verbs(job),
+        "goes": what_goes(parts.store.paths, [job.id]).text if "delete" in _verbs(job) else "",
         "usage": _usage(job),
         "waiting": waiting.text if waiting else "",
         "waits_for": waiting.others[:SHOWN_OTHERS] if waiting else [],

@@ -49,8 +49,12 @@ def render_page(
     form: dict[str, str] | None = None,
     change: dict[str, str] | None = None,
     draft: Draft | None = None,
+    question: dict[str, Any] | None = None,
 ) -> str:
-    """Render the page; `form`, `change` and `draft` are what forms held, to be shown again because of the error."""
+    """Render the page; `form`, `change` and `draft` are what forms held, to be shown again because of the error.
+
+    `question` is what is asked before selected jobs are deleted.
+    """
     page = parts().index.page(filter_of(parameters), parameters.get("before"))
     outlook = Outlook(parts())
     outlook.learn(page.rows)
@@ -80,6 +84,7 @@ def render_page(
         strip=strip,
         filter=None if live else filter_view(parts(), parameters),
         page_title=page_title(dict(strip["counts"]), chosen, "" if error is None else str(error)),
+        question=question,
         launch=launch,
         editor=editor,
         logs=[] if live else page_view.logs_view(parts()),

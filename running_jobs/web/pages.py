@@ -13,6 +13,7 @@ from running_jobs.web.forms import options_of_change, options_of_launch, read_fo
 from running_jobs.web.page import SAID, render_page
 from running_jobs.web.parts import parts
 from running_jobs.web.responses import code_of
+from running_jobs.web.selection import said_of_selected
 
 blueprint = Blueprint("pages", __name__)
 
@@ -20,7 +21,7 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def show_page() -> AnyResponse:
     """Show the page, or with `?part=live` what changes on it: 304 if that is what was asked for before."""
-    said = SAID.get(request.args.get("said", ""))
+    said = SAID.get(request.args.get("said", "")) or said_of_selected(request.args)
     answer = make_response(render_page(page_parameters(request.args.items(multi=True)), message=said))
     if request.args.get("part") == "live":
         answer.add_etag()
