@@ -2,15 +2,21 @@
 import { followLog } from "./follow.js";
 import { editCode } from "./editor.js";
 import { filterAtOnce } from "./filter.js";
+import { useKeys } from "./keys.js";
 import { keepLive } from "./live.js";
+import { noticeEnds } from "./notices.js";
 import { sendOnce } from "./once.js";
+import { keepPlace } from "./place.js";
 import { countSelected } from "./selection.js";
 import { showLocalTimes } from "./times.js";
 
 showLocalTimes();
+noticeEnds();
 keepLive(document.querySelector("[data-lost]"));
 for (const code of document.querySelectorAll("textarea.code")) editCode(code);
 sendOnce();
+keepPlace(document.querySelector("#jobs"));
 for (const form of document.querySelectorAll("[data-filter]")) filterAtOnce(form);
 for (const form of document.querySelectorAll("[data-selection]")) countSelected(form);
+for (const line of document.querySelectorAll("[data-keys]")) useKeys(line);
 for (const log of document.querySelectorAll("[data-follow]")) followLog(log);
