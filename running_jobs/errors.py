@@ -137,10 +137,10 @@ class WorkerChanged(JobsError):
 
 
 class TooBusy(JobsError):
-    """So much is being imported that nobody else may wait for it as well; nothing was stored."""
+    """So much of something that takes long is under way that nobody else may begin it as well; nothing was stored."""
 
-    def __init__(self) -> None:
-        super().__init__("Too many modules are being imported at the moment. Try again soon.")
+    def __init__(self, problem: str = "Too many modules are being imported at the moment") -> None:
+        super().__init__(f"{problem}. Try again soon.")
 
 
 class LockTimeout(JobsError):

@@ -265,13 +265,18 @@ def test_result_files_are_listed_and_sent_harmlessly(server: Server, store: JobS
     listed = server.get(f"/jobs/{job['id']}/files").json["data"]
     assert sorted(entry["name"] for entry in listed) == ["p.png", "page.html", "sub/a b.svg", "t.txt"]
     assert next(entry["size"] for entry in listed if entry["name"] == "t.txt") == 2
-    for name, kind in (("page.html", None), ("sub/a%20b.svg", None), ("t.txt", "text/plain"), ("p.png", "image/png")):
+    for name, kind in (
+        ("page.html", None),
+        ("sub/a%20b.svg", "image/svg+xml"),
+        ("t.txt", "text/plain"),
+        ("p.png", "image/png"),
+    ):
         sent = server.get(f"/jobs/{job['id']}/files/{name}")
         assert sent.code == 200
         assert "sandbox" in sent.headers["Content-Security-Policy"]
         assert sent.headers["X-Content-Type-Options"] == "nosniff"
         assert sent.headers["Content-Type"].startswith(kind or "application/octet-stream")
-        assert (sent.headers["Content-Disposition"] is None) == (kind is not None)
+        assert (sent.headers["Content-Disposition"] is None) == (name in ("t.txt", "p.png"))
     for name in (
         "link",
         "linked/outside",
@@ -287,18 +292,11 @@ def test_result_files_are_listed_and_sent_harmlessly(server: Server, store: JobS
         assert server.get(f"/jobs/{job['id']}/files/{name}").code == 404, name
 
 
-def test_many_results_are_listed_with_the_newest_pictures(server: Server, store: JobStore) -> None:
-    cmd = "cd $JOB_FILES; for i in $(seq 1000 2100); do : > f$i.png; done; touch -d '1 hour' f1500.png; : > 'a\nb.txt'"
+def test_many_results_are_listed(server: Server, store: JobStore) -> None:
+    cmd = "cd $JOB_FILES; for i in $(seq 1000 2100); do : > f$i.png; done; : > 'a\nb.txt'"
     job = wait_for_end(store, add(server, cmd, start=True)["id"])
     listed = server.get(f"/jobs/{job.id}/files").json
     assert listed["total"] == 1102
-    page = server.get(f"/?job={job.id}&tab=files").text
-    assert "The first 1000 of 1102 files" in page
-    shown = [
-        part.split('"')[0] for part in page.partition('class="pictures"')[2].partition("</ul>")[0].split('alt="')[1:]
-    ]
-    assert shown[-1] == "f1500.png"
-    assert "f2100.png" in shown
 
 
 def test_a_dispatcher_that_cannot_be_started_is_no_reason_to_refuse_what_is_stored(

@@ -215,6 +215,8 @@ def test_errors_files_and_details_have_tabs_of_their_own(page: Page, store: JobS
     page.tab("Files")
     assert "table one.csv" in page.text(".files")
     page.follow(".files a", "table one.csv")
+    assert page.text(".sheet th") == "1"
+    page.open(f"/jobs/{job_id}/files/table%20one.csv")
     assert page.text("body") == "1,2"
     page.browser.back()
     page.tab("Details")

@@ -56,12 +56,15 @@ PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     # the chosen job
     "job": is_job_id,
     "tab": _any,
+    "file": _any,
+    "files": _is_offset,
+    "pictures": _is_offset,
     # launching
     "run": _any,
     "of": _any,
     "code": _any,
 }  # fmt: skip
-OF_A_JOB = ("tab",)  # what is said of the chosen job, and means nothing for another one
+OF_A_JOB = ("tab", "file", "files", "pictures")  # what is said of the chosen job, and means nothing for another one
 
 
 def page_parameters(pairs: Any) -> dict[str, str]:

@@ -13,6 +13,8 @@ from running_jobs.files import disk_free_bytes
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
 from running_jobs.wake import dispatcher_lives
+from running_jobs.web import archive
+from running_jobs.web.listing import as_text
 from running_jobs.web.parts import parts
 from running_jobs.web.reading import (
     cursor_from_query,
@@ -24,7 +26,7 @@ from running_jobs.web.reading import (
     text_body,
 )
 from running_jobs.web.responses import envelope
-from running_jobs.web.results import list_results, live_sample
+from running_jobs.web.results import live_sample
 from running_jobs.web.sending import number_from_query, send_log, send_result
 
 DEFAULT_LINES = 10_000
@@ -152,9 +154,18 @@ def show_stats(job_id: str) -> Response:
 def show_files(job_id: str) -> Response:
     """List the files a job left."""
     parts().store.get(job_id)
-    found = list_results(parts().store.paths.results(job_id))
-    cut = "" if found.total == len(found.files) else f"The first {len(found.files)} of {found.total} files."
-    return envelope(200, cut, found.files)
+    found = parts().listings.of(parts().store.paths.results(job_id))
+    files = [
+        {"name": as_text(file.name), "size": file.size, "modified_at": file.modified_at} for file in sorted(found.files)
+    ]
+    cut = "" if found.total == len(files) else f"The newest {len(files)} of {found.total} files."
+    return envelope(200, cut, files)
+
+
+@blueprint.get("/jobs/<job_id>/files.zip")
+def send_archive(job_id: str) -> Response:
+    """Send all files a job left as one archive."""
+    return archive.send(parts(), parts().store.get(job_id))
 
 
 @blueprint.get("/jobs/<job_id>/files/<path:name>")

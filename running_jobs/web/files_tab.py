@@ -1,36 +1,94 @@
-"""The files that a job left in its results folder, as its panel shows them."""
+"""The files that a job left in its results folder, as its panel shows them: listed, or one of them looked into."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from running_jobs import wording
-from running_jobs.web.results import Results, list_results
-from running_jobs.web.sending import is_picture
+from running_jobs.web.file_kinds import PICTURE, is_picture, kind_of
+from running_jobs.web.listing import ResultFile
+from running_jobs.web.preview import preview_of
 from running_jobs.web.shown_job import ShownJob
 
-SHOWN_FILES = 1000
-SHOWN_PICTURES = 6
+SHOWN_FILES = 100
+SHOWN_PICTURES = 48
+NEWEST_PICTURES = 6
+LOADED_BYTES = 20_000_000  # a larger picture is only loaded when somebody asks for it
 
 
 def files_tab(shown: ShownJob) -> dict[str, Any]:
-    """Return what the tab shows."""
-    results = list_results(shown.paths.results(shown.job.id))
-    return {"files": [_file_view(file) for file in results.files[:SHOWN_FILES]]}
+    """Return what the tab shows: the file that the page's address names, or what files there are."""
+    listing = shown.results
+    pictures = [file for file in listing.files if is_picture(file.name) and file.is_reachable]
+    if shown.here.get("file"):
+        return {"preview": _preview(shown, shown.here["file"], pictures), "listed": None}
+    others = [file for file in listing.files if not (is_picture(file.name) and file.is_reachable)]
+    in_grid = _part(pictures, shown.here.get("pictures"), SHOWN_PICTURES)
+    newest = pictures[0] if pictures and not in_grid["newer"] else None
+    listed = {
+        "size": wording.size(listing.total_bytes),
+        "is_whole": listing.is_whole,
+        "left_out": listing.total - len(listing.files),
+        "newest": _file_view(newest) if newest else None,
+        "pictures": in_grid,
+        "others": _part(others, shown.here.get("files"), SHOWN_FILES),
+    }
+    return {"preview": None, "listed": listed}
 
 
 def files_head(shown: ShownJob) -> dict[str, Any]:
     """Return what the head of the panel shows, whatever the tab: how many files there are, and the newest pictures."""
-    results = list_results(shown.paths.results(shown.job.id))
-    return {"files_total": results.total, "pictures": _newest_pictures(results)}
+    pictures = []
+    for file in shown.results.files:
+        if is_picture(file.name) and file.is_reachable and file.size <= LOADED_BYTES:
+            pictures.append(_file_view(file))
+            if len(pictures) == NEWEST_PICTURES:
+                break
+    return {"files_total": shown.results.total, "pictures": pictures[::-1]}
 
 
-def _file_view(file: dict[str, Any]) -> dict[str, Any]:
-    # a name with line ends or of no UTF-8 is no address that a link could hold
-    reachable = file["name"].isprintable() and "\ufffd" not in file["name"]
-    return {**file, "size": wording.size(file["size"]), "reachable": reachable}
+def _file_view(file: ResultFile) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "shown": file.shown,
+        "size": wording.size(file.size),
+        "modified_at": file.modified_at,
+        "reachable": file.is_reachable,
+        "kind": kind_of(file.name).shown_as,
+        "is_loaded": file.size <= LOADED_BYTES,
+    }
 
 
-def _newest_pictures(results: Results) -> list[dict[str, Any]]:
-    pictures = [file for file in results.files if is_picture(file["name"]) and file["name"].isprintable()]
-    return sorted(pictures, key=lambda file: (file["modified_at"], file["name"]))[-SHOWN_PICTURES:]
+def _part(files: Sequence[ResultFile], cursor: str | None, limit: int) -> dict[str, Any]:
+    """Return a part of the files, newest first, and the cursors of the parts beside it.
+
+    A cursor counts from the oldest file: while new ones come in, a part that somebody reads stays what it is.
+    """
+    count = len(files)
+    end = min(int(cursor or 0) or count, count)
+    begin = max(0, end - limit)
+    return {
+        "files": [_file_view(file) for file in files[count - end : count - begin]],
+        "first": count - end + 1,
+        "last": count - begin,
+        "total": count,
+        "older": str(begin) if begin else None,
+        "newer": str(end + limit) if end < count else None,
+    }
+
+
+def _preview(shown: ShownJob, name: str, pictures: Sequence[ResultFile]) -> dict[str, Any]:
+    """Return one file looked into, and those of its like before and after it."""
+    reachable = (file for file in shown.results.files if file.is_reachable)
+    alike = pictures if is_picture(name) else [file for file in reachable if not is_picture(file.name)]
+    place = next((number for number, file in enumerate(alike) if file.name == name), None)
+    found = preview_of(shown.paths.results(shown.job.id), name)
+    around: dict[str, Any] = {"previous": None, "next": None, "place": ""}
+    if place is not None:
+        around["previous"] = _file_view(alike[place + 1]) if place + 1 < len(alike) else None
+        around["next"] = _file_view(alike[place - 1]) if place else None
+        around["place"] = f"{len(alike) - place} of {len(alike)}"
+    if found.get("kind") == PICTURE:
+        around["is_loaded"] = found["bytes"] <= LOADED_BYTES
+    return {**found, **around}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 
 from flask import current_app
 
@@ -13,6 +14,7 @@ from running_jobs.index import JobIndex
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.described import Described
+from running_jobs.web.listing import Listings
 from running_jobs.web.progress_view import Progresses
 from running_jobs.worker_actions import WorkerActions
 
@@ -27,6 +29,8 @@ class Parts:
         self.workers = WorkerActions(settings, self.store)
         self.described = Described()
         self.index = JobIndex(self.store)
+        self.listings = Listings()
+        self.archive_places = threading.BoundedSemaphore(2)
         self.progresses = Progresses(self.store.paths)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
 

@@ -13,8 +13,10 @@ from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
 from running_jobs.errors import InvalidJob
+from running_jobs.web.file_kinds import kind_of
 
 CHUNK = 256 << 10
+SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 
 class Part:
@@ -57,31 +59,18 @@ def send_log(descriptor: int, name: str) -> Response:
     start = min(offset, size) if offset is not None else max(0, size - tail) if tail is not None else None
     answer = _send(descriptor, size, start, "text/plain; charset=utf-8")
     if request.args.get("download") == "1":
-        answer.headers["Content-Disposition"] = _attachment(name)
+        answer.headers["Content-Disposition"] = attachment(name)
     return answer
 
 
 def send_result(descriptor: int, name: str) -> Response:
     """Send a result file such that nothing in it can act on the page; closes the descriptor."""
-    kind = _KINDS.get(os.path.splitext(name)[1].lower())
-    answer = _send(descriptor, os.fstat(descriptor).st_size, None, kind or "application/octet-stream")
-    if kind is None or request.args.get("download") == "1":
-        answer.headers["Content-Disposition"] = _attachment(name)
-    answer.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
+    kind = kind_of(name)
+    answer = _send(descriptor, os.fstat(descriptor).st_size, None, kind.content_type)
+    if not kind.is_inline or request.args.get("download") == "1":
+        answer.headers["Content-Disposition"] = attachment(name)
+    answer.headers["Content-Security-Policy"] = SANDBOX
     return answer
-
-
-_TEXT = "text/plain; charset=utf-8"
-_KINDS = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
-    ".txt": _TEXT, ".log": _TEXT, ".csv": _TEXT, ".json": _TEXT, ".md": _TEXT,
-    ".mp4": "video/mp4", ".webm": "video/webm",
-}  # fmt: skip
-
-
-def is_picture(name: str) -> bool:
-    """Say whether a file is shown as a picture."""
-    return (_KINDS.get(os.path.splitext(name)[1].lower()) or "").startswith("image/")
 
 
 def number_from_query(name: str) -> int | None:
@@ -115,6 +104,7 @@ def _send(descriptor: int, size: int, start: int | None, content_type: str) -> R
     return Response(body, code, headers, direct_passthrough=True)
 
 
-def _attachment(name: str) -> str:
+def attachment(name: str) -> str:
+    """Return the header that has a browser save what it gets under a name."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from running_jobs.job import Job
 from running_jobs.paths import JobPaths
+from running_jobs.web.listing import Listing
 from running_jobs.web.parts import Parts
 
 
@@ -26,3 +28,8 @@ class ShownJob:
     def paths(self) -> JobPaths:
         """The paths of the data directory."""
         return self.parts.store.paths
+
+    @cached_property
+    def results(self) -> Listing:
+        """The files that it left, looked for once."""
+        return self.parts.listings.of(self.paths.results(self.job.id))

@@ -1,0 +1,140 @@
+"""All results of a job as one ZIP archive, made while it is sent: what is not sent yet is not read yet.
+
+Who reads it slowly holds one of the server's threads, so only two are sent at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+
+from flask import Response
+
+from running_jobs import files
+from running_jobs.errors import InvalidJob, TooBusy
+from running_jobs.job import Job
+from running_jobs.web.file_kinds import TABLE, TEXT, kind_of
+from running_jobs.web.listing import MAX_LOOKED_AT, ResultFile, as_text, walk
+from running_jobs.web.parts import Parts
+from running_jobs.web.sending import SANDBOX, attachment
+
+CHUNK = 64 << 10
+LARGE = 1 << 30  # from here on with sizes of 64 bits: a file may still grow between the look at it and its opening
+_YEARS = range(1980, 2108)  # that the format knows
+
+
+def send(parts: Parts, job: Job) -> Response:
+    """Send all files that a job left as an archive. Raise TooBusy while two are being sent, InvalidJob for too many."""
+    folder = parts.store.paths.results(job.id)
+    if not parts.listings.of(folder).is_whole:
+        raise InvalidJob("files", f"are more than {MAX_LOOKED_AT}, too many for one archive; fetch them by themselves")
+    if not parts.archive_places.acquire(blocking=False):
+        raise TooBusy("Two archives are being sent already")
+    body = _Body(archive(folder, top_of(job)), parts.archive_places.release)
+    answer = Response(body, content_type="application/zip", direct_passthrough=True)
+    answer.headers["Content-Disposition"] = attachment(f"{top_of(job)}.zip")
+    answer.headers["Content-Security-Policy"] = SANDBOX
+    answer.call_on_close(body.close)
+    return answer
+
+
+def top_of(job: Job) -> str:
+    """Return the name of the archive's one folder: what people know the job by, and its id."""
+    known_as = re.sub(r"[^\w.-]+", "-", " ".join((job.name or "").split())).strip("-.")[:60]
+    return f"{known_as}-{job.id}" if known_as else f"job-{job.id}"
+
+
+class _Body:
+    """The parts of an archive, sent or given up; then its place is free."""
+
+    def __init__(self, chunks: Iterator[bytes], leave: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._leave: Callable[[], None] | None = leave
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """Let the next one begin; the second time this does nothing."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            self._chunks.close()  # type: ignore[attr-defined] # a generator's
+            leave()
+
+
+class _Unsent:
+    """What an archive consists of so far and was not taken yet: a file that cannot be moved about in."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.held += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: whoever writes here takes it away."""
+
+    def take(self, at_least: int = 1) -> Iterable[bytes]:
+        """Return what there is, if it is so much, as one part."""
+        if len(self.held) < at_least:
+            return ()
+        taken, self.held = bytes(self.held), bytearray()
+        return (taken,)
+
+
+def archive(folder: str, top: str) -> Iterator[bytes]:
+    """Make an archive of the files below a folder, part by part; in it all are below one folder, `top`.
+
+    A file that is gone when its turn comes is left out; of one that grows there is what it held then.
+    """
+    unsent = _Unsent()
+    with zipfile.ZipFile(unsent, "w") as made:  # type: ignore[call-overload] # has what it needs of IO
+        for file in walk(folder):
+            try:
+                descriptor = files.open_beneath(folder, file.name)
+            except OSError:  # gone meanwhile, or not to be read by us
+                continue
+            with os.fdopen(descriptor, "rb", buffering=0) as source:
+                status = os.fstat(descriptor)
+                entry = _entry(_unique(f"{top}/{_safe(file.name)}", made), file, status)
+                with made.open(entry, "w", force_zip64=status.st_size >= LARGE) as place:
+                    left = status.st_size
+                    while left and (chunk := source.read(min(CHUNK, left))):
+                        left -= place.write(chunk)
+                        yield from unsent.take(CHUNK)
+    yield from unsent.take()
+
+
+def _safe(name: str) -> str:
+    """Return a name that leads nowhere else on any system that unpacks it: on some a backslash separates folders."""
+    return as_text(name).replace("\\", "_")
+
+
+def _unique(name: str, made: zipfile.ZipFile) -> str:
+    while name in made.NameToInfo:  # two names that differ only in what was replaced
+        name += "_"
+    return name
+
+
+def _entry(name: str, file: ResultFile, status: os.stat_result) -> zipfile.ZipInfo:
+    modified_s = status.st_mtime_ns // 10**9
+    local = time.localtime(file.mtime_ns // 10**9)
+    entry = zipfile.ZipInfo(name, local[:6] if local.tm_year in _YEARS else (_YEARS[0], 1, 1, 0, 0, 0))
+    if -(1 << 31) <= modified_s < 1 << 31:
+        entry.extra = struct.pack("<HHBi", 0x5455, 5, 1, modified_s)  # in UTC, as unzip(1) prefers it
+    entry.file_size = status.st_size
+    entry.external_attr = (stat.S_IFREG | stat.S_IMODE(status.st_mode) & 0o777) << 16
+    entry.create_system = 3
+    if kind_of(name).shown_as in (TEXT, TABLE):
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        entry._compresslevel = 1  # type: ignore[attr-defined] # public only from 3.13 on, and under this name still there
+    return entry
