@@ -55,6 +55,10 @@ class Actions:
                 raise InvalidJob(f"[{number}].{error.field}", error.problem) from None
         return self._store_new(templates, by)
 
+    def check(self, options: Mapping[str, Any], by: str | None = None) -> None:
+        """Raise as submit does for what cannot be a job; nothing is stored either way."""
+        self._admission.look_at_code([self._admission.template(options, by, None)])
+
     def again(self, job_id: str, by: str | None = None) -> Job:
         """Queue a new job with the specification of an old one. Raise NoSuchJob, InvalidJob or NotAllowed."""
         old = self.store.get(job_id)

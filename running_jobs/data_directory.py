@@ -9,7 +9,7 @@ from running_jobs import files, reserve
 from running_jobs.errors import NotAllowed
 from running_jobs.paths import JobPaths
 
-_OURS = {"run", "logs", "workers", "config.toml", "secret", "paused", ".gitkeep", "lost+found"}
+_OURS = {"run", "logs", "workers", "saved", "config.toml", "secret", "paused", ".gitkeep", "lost+found"}
 
 
 def make(paths: JobPaths) -> bool:

@@ -136,6 +136,25 @@ class WorkerChanged(JobsError):
         self.name = name
 
 
+class NoSuchSaved(JobsError):
+    """No command is kept under this id."""
+
+    def __init__(self, saved_id: str) -> None:
+        super().__init__(f"No command is kept as {_on_one_line(saved_id)[:64]} any more. Look at the kept commands.")
+        self.saved_id = saved_id
+
+
+class UnreadableSaved(JobsError):
+    """The file of a kept command is there but holds none. It is left as it is."""
+
+    def __init__(self, saved_id: str, problem: str) -> None:
+        super().__init__(
+            f"The file saved/{saved_id}.json cannot be read: {problem}. It was left alone; mend or remove it by hand."
+        )
+        self.saved_id = saved_id
+        self.problem = problem
+
+
 class TooBusy(JobsError):
     """So much of something that takes long is under way that nobody else may begin it as well; nothing was stored."""
 

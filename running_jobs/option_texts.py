@@ -33,7 +33,13 @@ def _whole_number(name: str, typed: str) -> int:
     return int(typed)
 
 
-def _environment(name: str, typed: str) -> dict[str, str]:
+def _environment(name: str, typed: str) -> Any:
+    """Read variables a line each, or an object in JSON: that one holds values with line ends too."""
+    if typed.lstrip().startswith("{"):
+        try:
+            return json.loads(typed)
+        except (ValueError, RecursionError):
+            pass  # lines after all: a name may begin with anything
     found = {}
     for line in typed.splitlines():
         if line.strip():

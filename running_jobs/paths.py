@@ -26,6 +26,7 @@ class JobPaths:
         self.paused = f"{data}/paused"
         self.secret = f"{data}/secret"
         self.workers = f"{data}/workers"
+        self.saved = f"{data}/saved"
 
     def json(self, job_id: str) -> str:
         """Return the path of a job's record."""

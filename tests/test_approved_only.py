@@ -47,6 +47,7 @@ REFUSING = {
     ("PUT", "/jobs/<job_id>/status"), ("POST", "/jobs/<job_id>/<any(start,stop,kill,delete,again):verb>"),
     ("POST", "/jobs/<job_id>/set"), ("PUT", "/workers/<name>"), ("DELETE", "/workers/<name>"),
     ("POST", "/workers/save"), ("POST", "/workers/<name>/delete"),
+    ("POST", "/saved"), ("POST", "/saved/<saved_id>/launch"),
 }  # fmt: skip
 HARMLESS = {
     ("DELETE", "/jobs/<job_id>"): "runs nothing",
@@ -54,6 +55,7 @@ HARMLESS = {
     ("POST", "/jobs/<job_id>/log"): "a line in a log",
     ("POST", "/jobs/<job_id>/response"): "a line in a response",
     ("POST", "/selected"): "stops, kills and deletes",
+    ("POST", "/saved/<saved_id>/delete"): "forgets what was kept",
     ("POST", "/<any(pause,resume):verb>"): "starts or holds what was let in",
 }
 

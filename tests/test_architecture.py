@@ -49,7 +49,7 @@ LAYERS = [
     {"awaited"},
     {"creation"},
     {"store"},
-    {"index", "wake", "housekeeping", "dependencies", "retention", "python_process"},
+    {"index", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process"},
     {"command_line", "queued", "errands", "looking"},
     {"admission"},
     {"runner", "rehearsal"},

@@ -13,6 +13,7 @@ from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidJob
 from running_jobs.index import is_cursor
 from running_jobs.job import JobStatus, is_job_id
+from running_jobs.saved import is_saved_id
 
 MAX_OFFSET_DIGITS = 15
 
@@ -63,6 +64,8 @@ PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     "run": _any,
     "of": _any,
     "code": _any,
+    "like": is_job_id,
+    "kept": is_saved_id,
 }  # fmt: skip
 OF_A_JOB = ("tab", "file", "files", "pictures")  # what is said of the chosen job, and means nothing for another one
 

@@ -6,7 +6,18 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from running_jobs.settings import PROJECT, Settings
-from running_jobs.web import api, auth, compression, log_files, pages, queue_api, responses, selection, worker_api
+from running_jobs.web import (
+    api,
+    auth,
+    compression,
+    kept_pages,
+    log_files,
+    pages,
+    queue_api,
+    responses,
+    selection,
+    worker_api,
+)
 from running_jobs.web.parts import Parts
 from running_jobs.web.prefix import Prefix
 
@@ -27,6 +38,7 @@ def build_app(settings: Settings) -> Flask:
     compression.compress(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(selection.blueprint)
+    app.register_blueprint(kept_pages.blueprint)
     app.register_blueprint(queue_api.blueprint)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(worker_api.blueprint)

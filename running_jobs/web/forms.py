@@ -25,7 +25,19 @@ CHANGEABLE = ("name", "context", "priority", "delay", "at", "after", "retries", 
 SHOWN = "shown."  # before a field's name: the text that it held when the form was shown
 MAX_FIELDS = 200
 MAX_SELECTED = 1000
-_NO_OPTIONS = ("cmd", "token", "back", "hold", "worker", "parameters", "class", "method", "params", "approved")
+_NO_OPTIONS = (
+    "cmd",
+    "token",
+    "back",
+    "hold",
+    "worker",
+    "parameters",
+    "class",
+    "method",
+    "params",
+    "approved",
+    "keep_as",
+)
 
 
 def read_form() -> dict[str, str]:

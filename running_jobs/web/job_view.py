@@ -12,6 +12,7 @@ from running_jobs.job import ACTIVE, IDLE, QUEUED, WAITING, Job, from_iso
 from running_jobs.web.deletion import what_goes
 from running_jobs.web.details_tab import callbacks_view, details_tab
 from running_jobs.web.files_tab import files_head, files_tab
+from running_jobs.web.launching import has_form
 from running_jobs.web.log_tab import err_tab, out_tab, response_tab, size_of
 from running_jobs.web.page_view import row_view
 from running_jobs.web.parts import Parts
@@ -48,6 +49,7 @@ def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: boo
         "is_final": job.is_final,
         "verbs": _verbs(job),
         "goes": what_goes(parts.store.paths, [job.id]).text if "delete" in _verbs(job) else "",
+        "has_form": has_form(parts, job.command),
         "usage": _usage(job),
         "waiting": waiting.text if waiting else "",
         "waits_for": waiting.others[:SHOWN_OTHERS] if waiting else [],

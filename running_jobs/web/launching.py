@@ -47,6 +47,12 @@ def launch_view(
     }
 
 
+def has_form(parts: Parts, command: Mapping[str, Any]) -> bool:
+    """Say whether the page has a form that such a command could be launched with."""
+    forms = {"exec": "command", "worker": "worker", "method": "class", "approved": "approved"}
+    return forms.get(str(command.get("type"))) in _kinds(parts)
+
+
 def _kinds(parts: Parts) -> list[str]:
     first = "approved" if parts.settings.allowed_commands else "command"
     return [first, "worker", *(["class"] if parts.settings.allowed_classes else [])]

@@ -10,7 +10,7 @@ from flask import g, render_template, request
 from running_jobs import spec
 from running_jobs.clocks import local_zone
 from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, NoSuchWorker
-from running_jobs.web import page_view
+from running_jobs.web import filling, page_view
 from running_jobs.web.address import link_from
 from running_jobs.web.auth import token
 from running_jobs.web.editor import Draft, editor_view
@@ -39,6 +39,8 @@ SAID = {
     "saved": "The worker was saved. Jobs that are queued or running keep the code that they were queued with.",
     "saved-but": "The worker was saved. Something is wrong with it: its page says what.",
     "worker-deleted": "The worker was deleted.",
+    "kept": "The command was kept.",
+    "kept-deleted": "The kept command was deleted. Its jobs stay.",
 }
 
 
@@ -65,6 +67,10 @@ def render_page(
     editor = editor_view(parts(), parameters.get("code"), draft) if has_forms else None
     if has_forms and "code" in parameters and not editor and not error:
         error = NoSuchWorker(parameters["code"])
+    filled = None
+    if has_forms and form is None:
+        filled, unfilled = filling.filled_form(parts(), parameters)
+        form, error = (filled.form if filled else None), error or unfilled
     launch = launch_view(parts(), parameters.get("run"), parameters.get("of"), form) if has_forms else None
     if "job" in parameters and editor is None:
         try:
@@ -86,6 +92,8 @@ def render_page(
         page_title=page_title(dict(strip["counts"]), chosen, "" if error is None else str(error)),
         question=question,
         launch=launch,
+        filled=filled,
+        kept=filling.kept_view(parts()) if has_forms else None,
         editor=editor,
         logs=[] if live else page_view.logs_view(parts()),
         settings=parts().settings,

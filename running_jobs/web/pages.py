@@ -37,7 +37,7 @@ def launch() -> AnyResponse | tuple[str, int]:
         job = parts().actions.submit(options_of_launch(form, parts()), by=g.user)
     except JobsError as error:
         return render_page(back_of(form), error=error, form=form), code_of(error)
-    back = {name: value for name, value in back_of(form).items() if name != "code"}
+    back = {name: value for name, value in back_of(form).items() if name not in ("code", "like", "kept")}
     return to_page(back | {"job": job.id, "said": "launch" if job.status is JobStatus.QUEUED else "hold"})
 
 
@@ -50,7 +50,9 @@ def act(job_id: str, verb: str) -> AnyResponse | tuple[str, int]:
     except JobsError as error:
         return render_page(back_of(form), error=error), code_of(error)
     shown = {"delete": {}, "again": {"job": done.id if done else ""}}.get(verb, {"job": job_id})
-    return to_page({**{name: value for name, value in back_of(form).items() if name != "job"}, **shown, "said": verb})
+    gone = ("job", "like") if verb == "delete" else ("job",)
+    back = {name: value for name, value in back_of(form).items() if name not in gone}
+    return to_page({**back, **shown, "said": verb})
 
 
 @blueprint.post("/jobs/<job_id>/set")

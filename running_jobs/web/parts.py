@@ -11,6 +11,7 @@ from flask import current_app
 from running_jobs import files
 from running_jobs.actions import Actions
 from running_jobs.index import JobIndex
+from running_jobs.saved import SavedCommands
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.described import Described
@@ -27,6 +28,7 @@ class Parts:
         self.store = JobStore.of(settings)
         self.actions = Actions(settings, self.store)
         self.workers = WorkerActions(settings, self.store)
+        self.saved = SavedCommands(self.store)
         self.described = Described()
         self.index = JobIndex(self.store)
         self.listings = Listings()
