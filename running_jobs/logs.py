@@ -67,15 +67,6 @@ def since(path: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
         return b"", offset
 
 
-def as_on_a_terminal(text: str) -> str:
-    """Leave out what carriage returns overwrote, so that a progress bar is shown once, as it was last.
-
-    The last line keeps a carriage return at its end: what comes next overwrites that line.
-    """
-    lines = [line[line.rstrip("\r").rfind("\r") + 1 :] for line in text.split("\n")]
-    return "\n".join([*(line.rstrip("\r") for line in lines[:-1]), lines[-1]])
-
-
 def append_entry(path: str, text: str) -> None:
     """Append an entry to a log or response as whole lines. Raise StorageFailed."""
     try:

@@ -1,5 +1,5 @@
 // The page works without this. Each module enhances what it finds by a data- attribute.
-import { followLog } from "./follow.js";
+import { followLog } from "./log.js";
 import { editCode } from "./editor.js";
 import { filterAtOnce } from "./filter.js";
 import { useKeys } from "./keys.js";
@@ -21,4 +21,4 @@ for (const form of document.querySelectorAll("[data-filter]")) filterAtOnce(form
 for (const form of document.querySelectorAll("[data-selection]")) countSelected(form);
 for (const line of document.querySelectorAll("[data-keys]")) useKeys(line);
 for (const field of document.querySelectorAll("[data-keep]")) keepOnEnter(field);
-for (const log of document.querySelectorAll("[data-follow]")) followLog(log);
+for (const panel of document.querySelectorAll("[data-log]")) followLog(panel);

@@ -1,5 +1,6 @@
 // Calls a function again and again: soon while it says that something changed, ever later while nothing does,
-// not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new) or null (stop).
+// not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new), null (stop), or the
+// milliseconds to wait.
 export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}) {
   let wait = soonest;
   let timer = 0;
@@ -16,7 +17,7 @@ export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}
       looking = false;
     }
     if (changed === null) return document.removeEventListener("visibilitychange", wake);
-    wait = changed ? soonest : Math.min(wait * 1.3, latest);
+    wait = Number(changed) > 1 ? changed : changed ? soonest : Math.min(wait * 1.3, latest);
     if (!document.hidden) timer = setTimeout(turn, wait);
   }
 

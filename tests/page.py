@@ -60,6 +60,11 @@ class Page:
         """Return the text that an element holds, seen or not."""
         return str(self.run("return document.querySelector(arguments[0])?.textContent ?? ''", css))
 
+    @property
+    def log(self) -> list[str]:
+        """The lines of the log that are here, in sight or not."""
+        return list(self.run("return [...document.querySelectorAll('#log .l')].map((line) => line.textContent)"))
+
     def value(self, css: str) -> str:
         """Return what a field holds."""
         return str(self.browser.find_element(By.CSS_SELECTOR, css).get_property("value"))

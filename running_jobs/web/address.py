@@ -60,6 +60,10 @@ PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     "file": _any,
     "files": _is_offset,
     "pictures": _is_offset,
+    "at": _is_offset,
+    "upto": _is_offset,
+    "find": _any,
+    "panes": _is_offset,
     # launching
     "run": _any,
     "of": _any,
@@ -67,7 +71,8 @@ PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     "like": is_job_id,
     "kept": is_saved_id,
 }  # fmt: skip
-OF_A_JOB = ("tab", "file", "files", "pictures")  # what is said of the chosen job, and means nothing for another one
+# what is said of the chosen job, and means nothing for another one
+OF_A_JOB = ("tab", "file", "files", "pictures", "at", "upto", "find", "panes")
 
 
 def page_parameters(pairs: Any) -> dict[str, str]:

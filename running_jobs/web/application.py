@@ -12,6 +12,7 @@ from running_jobs.web import (
     compression,
     kept_pages,
     log_files,
+    log_routes,
     pages,
     queue_api,
     responses,
@@ -43,6 +44,7 @@ def build_app(settings: Settings) -> Flask:
     app.register_blueprint(api.blueprint)
     app.register_blueprint(worker_api.blueprint)
     app.register_blueprint(log_files.blueprint)
+    app.register_blueprint(log_routes.blueprint)
     hops = settings.trusted_proxies
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops)  # type: ignore[method-assign]
     if settings.url_prefix:

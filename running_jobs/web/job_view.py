@@ -13,7 +13,7 @@ from running_jobs.web.deletion import what_goes
 from running_jobs.web.details_tab import callbacks_view, details_tab
 from running_jobs.web.files_tab import files_head, files_tab
 from running_jobs.web.launching import has_form
-from running_jobs.web.log_tab import err_tab, out_tab, response_tab, size_of
+from running_jobs.web.log_tab import both_tab, err_tab, out_tab, response_tab, size_of
 from running_jobs.web.page_view import row_view
 from running_jobs.web.parts import Parts
 from running_jobs.web.shown_job import ShownJob
@@ -22,6 +22,7 @@ from running_jobs.web.waiting import Outlook
 TABS: dict[str, Callable[[ShownJob], dict[str, Any]]] = {
     "log": out_tab,
     "err": err_tab,
+    "both": both_tab,
     "response": response_tab,
     "files": files_tab,
     "details": details_tab,

@@ -1,27 +1,53 @@
-"""A job's output, errors and response, as its panel shows them."""
+"""A job's output, errors and response, as its panel shows them. Works without scripts: parts are pages of their own."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from flask import url_for
+
 from running_jobs import logs, wording
-from running_jobs.web.page_view import shown
+from running_jobs.web.log_lines import ShownLine, lines_html
+from running_jobs.web.log_parts import LogPart, part_around, part_from, part_up_to
+from running_jobs.web.log_search import Found
+from running_jobs.web.log_source import LogSource, merged, shortened, source_of
 from running_jobs.web.shown_job import ShownJob
 
+LABELS = {"out": "Output", "err": "Errors"}
 
-def out_tab(shown_job: ShownJob) -> dict[str, Any]:
+
+def out_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab of the output shows."""
-    return {} if shown_job.is_update else _log_view(shown_job.paths.out(shown_job.job.id))
+    return {} if shown.is_update else {"panes": [_pane(shown, "out")]}
 
 
-def err_tab(shown_job: ShownJob) -> dict[str, Any]:
+def err_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab of the errors shows."""
-    return {} if shown_job.is_update else _log_view(shown_job.paths.err(shown_job.job.id))
+    return {} if shown.is_update else {"panes": [_pane(shown, "err")]}
 
 
-def response_tab(shown_job: ShownJob) -> dict[str, Any]:
+def both_tab(shown: ShownJob) -> dict[str, Any]:
+    """Return what the tab of both shows: one log, or two beside each other."""
+    if shown.is_update:
+        return {}
+    if shown.here.get("panes"):
+        return {"panes": [_pane(shown, "out"), _pane(shown, "err")], "has_both": True}
+    try:
+        part = merged(*(_source(shown, name).end() for name in LABELS))
+    except OSError as error:
+        part = _unreadable(error)
+    address = url_for("log_routes.view_both", job_id=shown.job.id)
+    lacks_times = any(line.moment is None for line in part.rows)
+    return {
+        "panes": [{**_shown("both", "Output and errors", part), "address": address, "is_end": True}],
+        "has_both": True,
+        "lacks_times": lacks_times,
+    }
+
+
+def response_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab of the response shows."""
-    return {"response": _response_view(shown_job.paths.response(shown_job.job.id))}
+    return {"response": _response_view(shown.paths.response(shown.job.id))}
 
 
 def size_of(path: str) -> str | None:
@@ -33,17 +59,71 @@ def size_of(path: str) -> str | None:
     return wording.size(end) if end else None
 
 
-def _log_view(path: str) -> dict[str, Any]:
+def live_pane(name: str, label: str, source: LogSource, most_lines: int | None = None) -> dict[str, Any]:
+    """Return what is shown of a log's end."""
     try:
-        data, start, end = logs.tail(path)
+        whole = source.end()
     except OSError as error:
-        return {"log": f"The log cannot be read: {error.strerror}.", "log_end": 0}
-    text, shown_end = shown(data, end)
+        whole = _unreadable(error)
+    part = shortened(whole, most_lines) if most_lines else whole
+    is_cut = part.start > 0 or len(part.lines) < len(whole.lines)
+    return {**_shown(name, label, part), "is_end": True, "is_cut": is_cut}
+
+
+def _pane(shown: ShownJob, name: str) -> dict[str, Any]:
+    source, job_id = _source(shown, name), shown.job.id
+    found = None
+    try:
+        text = shown.here.get("find", "").strip()
+        if text:
+            found = source.find(text, _offset(shown, "at"), _offset(shown, "upto"))
+        part = _chosen_part(shown, source, found)
+    except OSError as error:
+        part = None if isinstance(error, FileNotFoundError) else _unreadable(error)
+    seen = live_pane(name, LABELS[name], source) if part is None else _shown(name, LABELS[name], part)
     return {
-        "log": logs.as_on_a_terminal(text),
-        "log_end": shown_end,
-        "skipped": wording.size(start) if start else None,
+        **seen,
+        "address": url_for("log_routes.view", job_id=job_id, name=name),
+        "raw": url_for(f"api.raw_{name}", job_id=job_id),
+        "download": url_for(f"api.raw_{name}", job_id=job_id, download=1),
+        "found": found,
     }
+
+
+def _chosen_part(shown: ShownJob, source: LogSource, found: Found | None) -> LogPart | None:
+    """Return the part of a log that the address asks for; None if that is its end."""
+    if found is not None and found.line is not None:
+        return source.part(part_around, found.line, found.match)
+    if found is None and (offset := _offset(shown, "at")) is not None:
+        return source.part(part_from, offset)
+    if found is None and (offset := _offset(shown, "upto")) is not None:
+        return source.part(part_up_to, offset)
+    return None
+
+
+def _shown(name: str, label: str, part: LogPart) -> dict[str, Any]:
+    row = None if part.number is None else part.number + len(part.lines)
+    return {
+        "name": name,
+        "label": label,
+        "part": part,
+        "lines": lines_html(part.lines, part.number),
+        "rows": lines_html(part.rows, row),
+        "before": wording.size(part.start) if part.start else None,
+        "after": wording.size(part.size - part.end) if part.size > part.end else None,
+    }
+
+
+def _unreadable(error: OSError) -> LogPart:
+    return LogPart(lines=[ShownLine(f"The log cannot be read: {error.strerror}.")])
+
+
+def _source(shown: ShownJob, name: str) -> LogSource:
+    return source_of(shown.parts.live_logs, shown.paths, shown.job.id, name)
+
+
+def _offset(shown: ShownJob, name: str) -> int | None:
+    return int(shown.here[name]) if name in shown.here else None
 
 
 def _response_view(path: str) -> dict[str, Any]:

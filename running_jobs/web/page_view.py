@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Any
 
-from flask import g
+from flask import g, url_for
 
-from running_jobs import logs, wording
+from running_jobs import wording
 from running_jobs.ending import signal_name
 from running_jobs.index import Summary
 from running_jobs.job import FINAL, Job, from_iso
 from running_jobs.records import duration_s
+from running_jobs.web.log_source import LogSource
+from running_jobs.web.log_tab import live_pane
 from running_jobs.web.parts import Parts
 from running_jobs.web.waiting import Outlook
 
@@ -77,20 +78,9 @@ def logs_view(parts: Parts) -> list[dict[str, Any]]:
         ("changes", "Log of changes", parts.store.paths.journal),
         ("failures", "Log of errors", parts.store.paths.errors),
     ):
-        try:
-            data, start, end = logs.last_part(path, SHOWN_LINES)
-        except OSError as error:
-            data, start, end = f"The log cannot be read: {error.strerror}.".encode(), 0, 0
-        text, shown_end = shown(data, end)
-        found.append({"key": key, "title": title, "text": text, "end": shown_end, "is_cut": start > 0})
+        pane = live_pane(key, title, LogSource(parts.live_logs, path), SHOWN_LINES)
+        found.append({**pane, "address": url_for("log_routes.view_all", key=key)})
     return found
-
-
-def shown(data: bytes, end: int) -> tuple[str, int]:
-    """Return a log's part that ends at `end` as text, and where that ends: half a character is left for later."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    text = decoder.decode(data)
-    return text, end - len(decoder.getstate()[0])
 
 
 def exit_text(code: int | None, signum: int | None) -> str:

@@ -16,6 +16,7 @@ from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.described import Described
 from running_jobs.web.listing import Listings
+from running_jobs.web.log_live import LiveLogs
 from running_jobs.web.progress_view import Progresses
 from running_jobs.worker_actions import WorkerActions
 
@@ -30,6 +31,7 @@ class Parts:
         self.workers = WorkerActions(settings, self.store)
         self.saved = SavedCommands(self.store)
         self.described = Described()
+        self.live_logs = LiveLogs()
         self.index = JobIndex(self.store)
         self.listings = Listings()
         self.archive_places = threading.BoundedSemaphore(2)

@@ -1,0 +1,92 @@
+"""Looking at logs as a terminal shows them: what a viewer lacks of the end, other parts, and searching. HTML pieces.
+
+The page asks for these by its scripts; without scripts the page's own address shows the same.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, render_template, request
+
+from running_jobs.errors import NoSuchJob
+from running_jobs.job import is_job_id
+from running_jobs.web.log_lines import lines_html
+from running_jobs.web.log_live import seen_of
+from running_jobs.web.log_parts import LogPart, part_around, part_from, part_up_to
+from running_jobs.web.log_source import LogSource, merged, source_of
+from running_jobs.web.parts import parts
+from running_jobs.web.sending import number_from_query
+
+blueprint = Blueprint("log_routes", __name__)
+
+_BOUNDS = {"at": part_from, "upto": part_up_to, "around": part_around}
+
+
+@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>")
+def view(job_id: str, name: str) -> Response:
+    """Answer a part of a log (`at`, `upto`, `around` an offset), or what a viewer lacks of its end (`since`)."""
+    try:
+        return _view(_source(job_id, name))
+    except FileNotFoundError:
+        parts().store.get(job_id)
+        return Response(status=204)  # not written yet
+
+
+@blueprint.get("/jobs/<job_id>/view/both")
+def view_both(job_id: str) -> Response:
+    """Answer the ends of output and errors as one log, if one of them is not as the viewer has it."""
+    sources = [_source(job_id, name) for name in ("out", "err")]
+    states = request.args.get("since", "").split("-")
+    try:
+        if len(states) == 2 and all(source.live(seen_of(seen)) is None for source, seen in zip(sources, states)):
+            return Response(status=204)
+    except FileNotFoundError:
+        parts().store.get(job_id)
+    out, err = (source.end() for source in sources)
+    return _answer(merged(out, err))
+
+
+@blueprint.get("/logs/<any(changes,failures):key>/view")
+def view_all(key: str) -> Response:
+    """Answer what a viewer lacks of a log of all jobs."""
+    paths = parts().store.paths
+    try:
+        return _view(LogSource(parts().live_logs, paths.journal if key == "changes" else paths.errors))
+    except FileNotFoundError:
+        return Response(status=204)
+
+
+@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>/number")
+def number(job_id: str, name: str) -> Response:
+    """Answer the number of the line that begins at an offset, null while it is being counted."""
+    return jsonify(number=_source(job_id, name).number(number_from_query("at") or 0))
+
+
+@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>/find")
+def find(job_id: str, name: str) -> Response:
+    """Search for a text from an offset on (`at`), or backwards up to one (`upto`), as far as one request goes."""
+    text = request.args.get("find", "").strip()
+    if not text:
+        return jsonify(line=None, next=None)
+    found = _source(job_id, name).find(text, number_from_query("at"), number_from_query("upto"))
+    return jsonify(line=found.line, match=found.match, end=found.end, next=found.next)
+
+
+def _source(job_id: str, name: str) -> LogSource:
+    if not is_job_id(job_id):
+        raise NoSuchJob(job_id)
+    return source_of(parts().live_logs, parts().store.paths, job_id, name)
+
+
+def _view(source: LogSource) -> Response:
+    for name, bounds in _BOUNDS.items():
+        offset = number_from_query(name)
+        if offset is not None:
+            return _answer(source.part(bounds, offset, offset if name == "around" else None))
+    part = source.live(seen_of(request.args.get("since", "")))
+    return Response(status=204) if part is None else _answer(part)
+
+
+def _answer(part: LogPart) -> Response:
+    row = None if part.number is None else part.number + len(part.lines)
+    lines, rows = lines_html(part.lines, part.number), lines_html(part.rows, row)
+    return Response(render_template("log_part.html", part=part, lines=lines, rows=rows))

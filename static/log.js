@@ -1,0 +1,292 @@
+// Follows a log: has the server send what is new of its end, keeps to the end unless the reader scrolled up, pages
+// through the rest, holds a bounded number of lines. One that is folded away is left alone until it is unfolded.
+import { copyLines, keepSwitches, localTimes } from "./log_lines.js";
+import { searchLog } from "./log_search.js";
+import { poll } from "./poll.js";
+
+const MOST_LINES = 4000;
+const MOST_CHARACTERS = 1 << 20;
+const SOON = 400;
+const LATE = 750;
+const IDLE = 3000;
+
+export function followLog(panel) {
+  const log = panel.querySelector("[data-follow]");
+  const [lines, rows] = log.children;
+  const { follow: address } = log.dataset;
+  const said = panel.querySelector("[data-follow-state]");
+  const button = panel.querySelector("[data-follow-button]");
+  const where = panel.querySelector("[data-skipped]");
+  const go = (name) => panel.querySelector(`a[data-go=${name}]`);
+  const isOfAJob = !!panel.closest(".job");
+  let { state } = log.dataset; // what we have of the log's end, as the server knows it
+  let live = !!state || !isOfAJob || !lines.firstChild; // the end is what is shown, not an earlier part
+  let following = live;
+  let [from, to, size] = ["from", "to", "size"].map((name) => Number(log.dataset[name]));
+  let held = 0; // characters
+  let lastTop = 0;
+  let lost = false;
+  let isLast = false;
+  let polls = false;
+  let queue = Promise.resolve();
+
+  const oneByOne = (work) => (queue = queue.then(work, work));
+
+  // Resolves to a part of the log, undefined if nothing is new, or null if there is no answer.
+  async function ask(parameters) {
+    const answer = await fetch(`${address}?${new URLSearchParams(parameters)}`).catch(() => null);
+    lost = !answer || answer.status >= 500;
+    if (answer?.status === 404) return void (said.textContent = "The log is gone."), null;
+    if (!answer?.ok) return say(), null;
+    if (answer.status === 204) return undefined;
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-part]");
+    localTimes(part);
+    return part;
+  }
+
+  function isFinal() {
+    return isOfAJob && (document.querySelector("#job-head")?.hasAttribute("data-final") ?? true);
+  }
+
+  function say() {
+    const final = isFinal();
+    const text = lost ? "Connection lost, trying again…" : final && live ? "" : !live ? "an earlier part"
+      : following ? "following" : "not following";
+    if (said.textContent !== text) said.textContent = text;
+    if (button) button.hidden = following || (final && live);
+    if (where) {
+      const after = live || to >= size ? "" : ` ${inBytes(size - to)} come after.`;
+      where.textContent = (from ? `${inBytes(from)} came before.` : "") + after;
+    }
+    if (go("earlier")) go("earlier").hidden = !from;
+    if (go("later")) go("later").hidden = live;
+  }
+
+  function toEnd() {
+    log.scrollTop = log.scrollHeight;
+    lastTop = log.scrollTop;
+  }
+
+  const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 8;
+
+  // Shows what is new of the end.
+  function show(part) {
+    const begins = "begins" in part.dataset;
+    if (log.scrollTop < lastTop - 1) following = false;
+    if (!following && (begins || held > MOST_CHARACTERS || lines.childElementCount > MOST_LINES) && lines.firstChild) {
+      return leaveEnd();
+    }
+    ({ state } = part.dataset);
+    [to, size] = [Number(part.dataset.to), Number(part.dataset.size)];
+    if (begins) {
+      clear();
+      from = Number(part.dataset.from);
+    }
+    append(part.firstChild);
+    renew(rows, part.lastChild);
+    if (following) {
+      dropFirst();
+      toEnd();
+    }
+    learnNumbers();
+  }
+
+  function clear() {
+    lines.replaceChildren();
+    rows.replaceChildren();
+    held = 0;
+  }
+
+  function append(fresh) {
+    held += fresh.textContent.length;
+    lines.append(...fresh.childNodes);
+  }
+
+  const isTooMuch = () => lines.childElementCount > MOST_LINES || held > MOST_CHARACTERS;
+
+  // Lines go from the start until one is first whose offset is known, or from the end with such a one.
+  function dropFirst() {
+    if (!isTooMuch()) return;
+    while (lines.childElementCount > 1 && (isTooMuch() || !lines.firstChild.dataset.o)) drop(lines.firstChild);
+    from = Number(lines.firstChild.dataset.o ?? from);
+  }
+
+  function dropLast() {
+    if (!isTooMuch()) return;
+    if (live) leaveEnd();
+    rows.replaceChildren();
+    let offset;
+    while (lines.childElementCount > 1 && (isTooMuch() || !offset)) {
+      offset = lines.lastChild.dataset.o;
+      drop(lines.lastChild);
+    }
+    to = Number(offset ?? to);
+  }
+
+  function drop(line) {
+    held -= line.textContent.length;
+    line.remove();
+  }
+
+  // What is shown stays as it is: an earlier part from now on.
+  function leaveEnd() {
+    [live, following, state] = [false, false, ""];
+    const last = [...log.querySelectorAll("[data-o]")].pop();
+    to = Number(last?.dataset.o ?? from); // where to go on; what comes after that line is then shown anew
+    say();
+  }
+
+  function showPart(part) {
+    [live, following, state] = [false, false, ""];
+    clear();
+    append(part.firstChild);
+    [from, to, size] = [Number(part.dataset.from), Number(part.dataset.to), Number(part.dataset.size)];
+    log.scrollTop = lastTop = 0;
+    learnNumbers();
+    say();
+  }
+
+  const pages = {
+    async start() {
+      if (!from) {
+        [following, log.scrollTop] = [false, 0];
+        return say();
+      }
+      const part = await ask({ at: 0 });
+      if (part) showPart(part);
+    },
+    async earlier() {
+      const part = from && (await ask({ upto: from }));
+      if (!part) return;
+      following = false;
+      const height = log.scrollHeight;
+      held += part.firstChild.textContent.length;
+      lines.prepend(...part.firstChild.childNodes);
+      from = Number(part.dataset.from);
+      log.scrollTop += log.scrollHeight - height;
+      dropLast();
+      learnNumbers();
+      say();
+    },
+    async later() {
+      const part = await ask({ at: to });
+      if (!part) return;
+      const again = log.querySelector(`[data-o="${to}"]`);
+      rows.replaceChildren();
+      while (again?.isConnected) drop(lines.lastChild);
+      size = Number(part.dataset.size);
+      to = Number(part.dataset.to);
+      append(part.firstChild);
+      const height = log.scrollHeight;
+      dropFirst();
+      log.scrollTop -= height - log.scrollHeight;
+      learnNumbers();
+      say();
+    },
+    async end() {
+      const part = await ask({});
+      if (part === null) return;
+      [live, following] = [true, true];
+      if (part) {
+        part.dataset.begins = "";
+        lastTop = 0;
+        show(part);
+      }
+      toEnd();
+      say();
+      begin();
+    },
+  };
+
+  // The number of a line far within a log is counted by the server step by step.
+  let counting = 0;
+  function learnNumbers() {
+    if (counting || !go("start") || !log.querySelector(".l:not([data-n])")) return;
+    counting = setTimeout(() => oneByOne(async () => {
+      counting = 0;
+      const offset = from;
+      const answer = await fetch(`${address}/number?at=${offset}`).catch(() => null);
+      const { number = null } = answer?.ok ? await answer.json() : {};
+      if (number !== null && offset === from) {
+        let next = number;
+        for (const line of log.querySelectorAll(".l")) line.dataset.n = next++;
+      } else if (answer?.ok) {
+        learnNumbers();
+      }
+    }), 300);
+  }
+
+  async function look() {
+    if (panel.matches("details:not([open])")) return (polls = false), null;
+    if (!live) return IDLE;
+    const final = isFinal();
+    const part = await oneByOne(() => (live ? ask({ since: state }) : undefined));
+    if (part && live) show(part);
+    say();
+    if (part === null) return lost ? IDLE / 2 : ((polls = false), null);
+    const more = part && Number(part.dataset.to) < Number(part.dataset.size);
+    if (final && isLast && !part) return (polls = false), null; // looked once more after it had ended: that was all
+    isLast = final && !part;
+    return part ? (more ? 100 : SOON) : document.querySelector("#job-title .chip.active") ? LATE : IDLE;
+  }
+
+  function begin() {
+    if (panel.matches("details:not([open])")) return;
+    if (following) toEnd();
+    say();
+    if (!polls) poll(look, { soonest: SOON });
+    polls = true;
+  }
+
+  panel.addEventListener("toggle", begin);
+  panel.addEventListener("click", (event) => {
+    const name = event.target.closest("[data-follow-button]") ? "end" : event.target.closest("a[data-go]")?.dataset.go;
+    if (!name || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    oneByOne(pages[name]);
+    log.focus({ preventScroll: true });
+  });
+  log.addEventListener("scroll", () => {
+    const was = following;
+    following = live && (isAtEnd() || (following && log.scrollTop >= lastTop - 1));
+    if (following) lastTop = Math.min(lastTop, log.scrollTop);
+    if (was !== following) say();
+  }, { passive: true });
+  const kept = new ResizeObserver(() => following && toEnd());
+  for (const element of [log, lines, rows]) kept.observe(element);
+
+  keepSwitches(panel);
+  copyLines(panel, log);
+  searchLog(panel, log, {
+    find: (parameters) => oneByOne(async () => {
+      const answer = await fetch(`${address}/find?${new URLSearchParams(parameters)}`).catch(() => null);
+      return answer?.ok ? answer.json() : null;
+    }),
+    showAround: (offset) => oneByOne(async () => {
+      const part = await ask({ around: offset });
+      if (part) showPart(part);
+      return !!part;
+    }),
+  });
+  localTimes(log);
+  held = lines.textContent.length;
+  learnNumbers();
+  begin();
+}
+
+// Has the rows be what they are now, without touching those that stayed.
+function renew(rows, now) {
+  const fresh = [...now.children];
+  while (rows.childElementCount > fresh.length) rows.lastChild.remove();
+  for (const [at, row] of fresh.entries()) {
+    const old = rows.children[at];
+    if (!old) rows.append(row);
+    else if (!old.isEqualNode(row)) old.replaceWith(row);
+  }
+}
+
+function inBytes(count) {
+  const units = ["B", "kB", "MB", "GB"];
+  while (count >= 1000 && units.length > 1) [count] = [count / 1000, units.shift()];
+  return units[0] === "B" ? `${count} B` : `${count.toFixed(1)} ${units[0]}`;
+}
