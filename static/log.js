@@ -20,7 +20,7 @@ export function followLog(panel) {
   const go = (name) => panel.querySelector(`a[data-go=${name}]`);
   const isOfAJob = !!panel.closest(".job");
   let { state } = log.dataset; // what we have of the log's end, as the server knows it
-  let live = !!state || !isOfAJob || !lines.firstChild; // the end is what is shown, not an earlier part
+  let live = "end" in log.dataset; // the end is what is shown, not an earlier part
   let following = live;
   let [from, to, size] = ["from", "to", "size"].map((name) => Number(log.dataset[name]));
   let held = 0; // characters

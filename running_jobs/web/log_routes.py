@@ -5,6 +5,9 @@ The page asks for these by its scripts; without scripts the page's own address s
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+
 from flask import Blueprint, Response, jsonify, render_template, request
 
 from running_jobs.errors import NoSuchJob
@@ -14,35 +17,54 @@ from running_jobs.web.log_live import seen_of
 from running_jobs.web.log_parts import LogPart, part_around, part_from, part_up_to
 from running_jobs.web.log_source import LogSource, merged, source_of
 from running_jobs.web.parts import parts
+from running_jobs.web.responses import envelope
 from running_jobs.web.sending import number_from_query
 
 blueprint = Blueprint("log_routes", __name__)
 
 _BOUNDS = {"at": part_from, "upto": part_up_to, "around": part_around}
+_NO_LOG = (errno.ELOOP, errno.EINVAL)  # a link or folder laid in its place
 
 
 @blueprint.get("/jobs/<job_id>/view/<any(out,err):name>")
 def view(job_id: str, name: str) -> Response:
     """Answer a part of a log (`at`, `upto`, `around` an offset), or what a viewer lacks of its end (`since`)."""
-    try:
-        return _view(_source(job_id, name))
-    except FileNotFoundError:
-        parts().store.get(job_id)
-        return Response(status=204)  # not written yet
+    return _look(job_id, name, _view)
 
 
 @blueprint.get("/jobs/<job_id>/view/both")
 def view_both(job_id: str) -> Response:
     """Answer the ends of output and errors as one log, if one of them is not as the viewer has it."""
-    sources = [_source(job_id, name) for name in ("out", "err")]
-    states = request.args.get("since", "").split("-")
-    try:
-        if len(states) == 2 and all(source.live(seen_of(seen)) is None for source, seen in zip(sources, states)):
+    states = [seen_of(state) for state in request.args.get("since", "-").split("-")]
+
+    def look(out: LogSource) -> Response:
+        err = _source(job_id, "err")
+        if len(states) == 2 and out.live(states[0]) is None and err.live(states[1]) is None:
             return Response(status=204)
-    except FileNotFoundError:
-        parts().store.get(job_id)
-    out, err = (source.end() for source in sources)
-    return _answer(merged(out, err))
+        return _answer(merged(out.end(), err.end()))
+
+    return _look(job_id, "out", look)
+
+
+@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>/number")
+def number(job_id: str, name: str) -> Response:
+    """Answer the number of the line that begins at an offset, null while it is being counted."""
+    offset = number_from_query("at") or 0
+    return _look(job_id, name, lambda source: jsonify(number=source.number(offset)))
+
+
+@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>/find")
+def find(job_id: str, name: str) -> Response:
+    """Search for a text from an offset on (`at`), or backwards up to one (`upto`), as far as one request goes."""
+    text, start, end = request.args.get("find", "").strip(), number_from_query("at"), number_from_query("upto")
+    if not text:
+        return jsonify(line=None, next=None)
+
+    def look(source: LogSource) -> Response:
+        found = source.find(text, start, end)
+        return jsonify(line=found.line, match=found.match, end=found.end, next=found.next)
+
+    return _look(job_id, name, look)
 
 
 @blueprint.get("/logs/<any(changes,failures):key>/view")
@@ -51,24 +73,24 @@ def view_all(key: str) -> Response:
     paths = parts().store.paths
     try:
         return _view(LogSource(parts().live_logs, paths.journal if key == "changes" else paths.errors))
-    except FileNotFoundError:
-        return Response(status=204)
+    except OSError as error:
+        return _missing(error)
 
 
-@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>/number")
-def number(job_id: str, name: str) -> Response:
-    """Answer the number of the line that begins at an offset, null while it is being counted."""
-    return jsonify(number=_source(job_id, name).number(number_from_query("at") or 0))
+def _look(job_id: str, name: str, work: Callable[[LogSource], Response]) -> Response:
+    try:
+        return work(_source(job_id, name))
+    except OSError as error:
+        parts().store.get(job_id)  # raises NoSuchJob if it was deleted
+        return _missing(error)
 
 
-@blueprint.get("/jobs/<job_id>/view/<any(out,err):name>/find")
-def find(job_id: str, name: str) -> Response:
-    """Search for a text from an offset on (`at`), or backwards up to one (`upto`), as far as one request goes."""
-    text = request.args.get("find", "").strip()
-    if not text:
-        return jsonify(line=None, next=None)
-    found = _source(job_id, name).find(text, number_from_query("at"), number_from_query("upto"))
-    return jsonify(line=found.line, match=found.match, end=found.end, next=found.next)
+def _missing(error: OSError) -> Response:
+    if isinstance(error, FileNotFoundError):
+        return Response(status=204)  # nothing was written yet
+    if error.errno in _NO_LOG:
+        return envelope(404, "There is no such log any more.", [])
+    raise error
 
 
 def _source(job_id: str, name: str) -> LogSource:
