@@ -125,7 +125,7 @@ class Page:
         for name, text in fields.items():
             field = self.browser.find_element(By.CSS_SELECTOR, f"{form} [name='{name}']")
             if not field.is_displayed():
-                self.click(f"{form} summary")
+                field.find_element(By.XPATH, "ancestor::details[not(@open)][1]/summary").click()
             if field.get_attribute("type") == "datetime-local":  # how one is typed depends on the browser's language
                 self.run(
                     "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
