@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,8 +20,10 @@ from running_jobs import retention, wording
 from running_jobs.actions import Actions
 from running_jobs.cli_submit import actions_of, approved, as_json, job_run, me, run, worker
 from running_jobs.cli_workers import workers
+from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidSettings, JobsError
 from running_jobs.housekeeping import has_work
+from running_jobs.index import JobFilter
 from running_jobs.job import JobStatus
 from running_jobs.option_texts import read_option
 from running_jobs.settings import load_settings
@@ -79,12 +82,28 @@ def serve(context: click.Context, host: str | None, port: int | None, no_auth: b
 @main.command("list")
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only these.")
 @click.option("--context", "context_name", help="Only those of this context.")
+@click.option("--since", metavar="TIME", help="Only those that came since then: a time, a day, or 15m, 24h, 7d ago.")
+@click.option("--until", metavar="TIME", help="Only those that came until then: a time or a day.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @as_json
 @click.pass_context
-def list_jobs(context: click.Context, status: str | None, context_name: str | None, limit: int, as_json: bool) -> None:
+def list_jobs(
+    context: click.Context,
+    status: str | None,
+    context_name: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List jobs, newest first."""
-    output.print_list(_reader(context).store, status, context_name, limit, as_json)
+    wanted = JobFilter(
+        status,
+        context_name,
+        since=read_since("since", since, time.time()) if since else None,
+        until=read_until("until", until) if until else None,
+    )
+    output.print_list(_reader(context).store, wanted, limit, as_json)
 
 
 @main.command()

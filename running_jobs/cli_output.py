@@ -18,6 +18,7 @@ from running_jobs.actions import Actions
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
+from running_jobs.index import JobFilter, summarize
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import duration_s, public_record
 from running_jobs.store import JobStore
@@ -41,7 +42,7 @@ def print_records(jobs: Iterable[Job], as_json: bool, line: Callable[[Job], str]
             click.echo(line(job))
 
 
-def print_list(store: JobStore, status: str | None, context: str | None, limit: int, as_json: bool) -> None:
+def print_list(store: JobStore, wanted: JobFilter, limit: int, as_json: bool) -> None:
     """Print the newest jobs that fit."""
     found: list[Job] = []
     for job_id in reversed(store.ids()):
@@ -52,7 +53,7 @@ def print_list(store: JobStore, status: str | None, context: str | None, limit: 
         except UnreadableJob as error:
             click.echo(f"Warning: {error}", err=True)
             continue
-        if (status is None or job.status == status) and (context is None or job.context == context):
+        if wanted.fits(summarize(job)):
             found.append(job)
             if len(found) == limit:
                 break

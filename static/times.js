@@ -2,6 +2,7 @@
 // are left as they are.
 const short = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 const thisYear = new Intl.DateTimeFormat("en-GB", short);
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const otherYear = new Intl.DateTimeFormat("en-GB", { ...short, year: "numeric" });
 
 export function showLocalTimes() {
@@ -13,6 +14,9 @@ function localise(root) {
   for (const time of root.querySelectorAll("time[data-local]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    time.textContent = (at.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(at);
+    const now = new Date();
+    const isToday = at.toDateString() === now.toDateString();
+    const isThisYear = at.getFullYear() === now.getFullYear();
+    time.textContent = (time.dataset.local && isToday ? clock : isThisYear ? thisYear : otherYear).format(at);
   }
 }
