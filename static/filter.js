@@ -13,6 +13,7 @@ export function filterAtOnce(form) {
     keep("sessionStorage", KEPT, target.id);
     form.requestSubmit();
   });
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) form.reset(); }); // what the address says, not what was left
   form.addEventListener("formdata", ({ formData }) => {
     const filled = [...formData].filter(([, value]) => value);
     for (const name of new Set(formData.keys())) formData.delete(name);
