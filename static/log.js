@@ -6,6 +6,7 @@ import { poll } from "./poll.js";
 
 const MOST_LINES = 4000;
 const MOST_CHARACTERS = 1 << 20;
+const BLOCK_LINES = 50;
 const SOON = 400;
 const LATE = 750;
 const IDLE = 3000;
@@ -24,6 +25,7 @@ export function followLog(panel) {
   let following = live;
   let [from, to, size] = ["from", "to", "size"].map((name) => Number(log.dataset[name]));
   let held = 0; // characters
+  let count = 0; // lines
   let lastTop = 0;
   let lost = false;
   let isLast = false;
@@ -73,7 +75,7 @@ export function followLog(panel) {
   function show(part) {
     const begins = "begins" in part.dataset;
     if (log.scrollTop < lastTop - 1) following = false;
-    if (!following && (begins || held > MOST_CHARACTERS || lines.childElementCount > MOST_LINES) && lines.firstChild) {
+    if (!following && (begins || isTooMuch()) && lines.firstChild) {
       return leaveEnd();
     }
     ({ state } = part.dataset);
@@ -94,21 +96,36 @@ export function followLog(panel) {
   function clear() {
     lines.replaceChildren();
     rows.replaceChildren();
-    held = 0;
+    held = count = 0;
   }
 
+  // Lines stand in blocks, of which the browser lays out those that are in sight.
   function append(fresh) {
-    held += fresh.textContent.length;
+    add(fresh);
+    const last = lines.lastChild;
+    if (last && last.childElementCount + (fresh.firstChild?.childElementCount ?? 0) <= BLOCK_LINES) {
+      last.append(...(fresh.firstChild?.childNodes ?? []));
+      estimate(last);
+      fresh.firstChild?.remove();
+    }
+    for (const block of fresh.children) estimate(block);
     lines.append(...fresh.childNodes);
   }
 
-  const isTooMuch = () => lines.childElementCount > MOST_LINES || held > MOST_CHARACTERS;
+  function add(fresh) {
+    held += fresh.textContent.length;
+    for (const block of fresh.children) count += block.childElementCount;
+  }
+
+  const isTooMuch = () => count > MOST_LINES || held > MOST_CHARACTERS;
 
   // Lines go from the start until one is first whose offset is known, or from the end with such a one.
   function dropFirst() {
     if (!isTooMuch()) return;
-    while (lines.childElementCount > 1 && (isTooMuch() || !lines.firstChild.dataset.o)) drop(lines.firstChild);
-    from = Number(lines.firstChild.dataset.o ?? from);
+    const first = () => lines.firstChild.firstChild;
+    while (count > 1 && (isTooMuch() || !first().dataset.o)) drop(first());
+    estimate(lines.firstChild);
+    from = Number(first().dataset.o ?? from);
   }
 
   function dropLast() {
@@ -116,16 +133,30 @@ export function followLog(panel) {
     if (live) leaveEnd();
     rows.replaceChildren();
     let offset;
-    while (lines.childElementCount > 1 && (isTooMuch() || !offset)) {
-      offset = lines.lastChild.dataset.o;
-      drop(lines.lastChild);
+    while (count > 1 && (isTooMuch() || !offset)) {
+      const last = lines.lastChild.lastChild;
+      offset = last.dataset.o;
+      drop(last);
     }
+    estimate(lines.lastChild);
     to = Number(offset ?? to);
   }
 
   function drop(line) {
     held -= line.textContent.length;
-    line.remove();
+    count--;
+    if (line.parentNode.childElementCount === 1) line.parentNode.remove();
+    else line.remove();
+  }
+
+  // Changes what stands above or below the lines in sight, and leaves these where they are.
+  function keepInSight(change) {
+    const { top, bottom } = log.getBoundingClientRect();
+    const block = [...lines.children].find((one) => one.getBoundingClientRect().bottom > top);
+    const line = block && [...block.children].find((one) => one.getBoundingClientRect().bottom > top);
+    const was = line?.getBoundingClientRect().top ?? bottom;
+    change();
+    if (line?.isConnected) log.scrollTop += line.getBoundingClientRect().top - was;
   }
 
   // What is shown stays as it is: an earlier part from now on.
@@ -159,12 +190,13 @@ export function followLog(panel) {
       const part = from && (await ask({ upto: from }));
       if (!part) return;
       following = false;
-      const height = log.scrollHeight;
-      held += part.firstChild.textContent.length;
-      lines.prepend(...part.firstChild.childNodes);
+      add(part.firstChild);
+      for (const block of part.firstChild.children) estimate(block);
       from = Number(part.dataset.from);
-      log.scrollTop += log.scrollHeight - height;
-      dropLast();
+      keepInSight(() => {
+        lines.prepend(...part.firstChild.childNodes);
+        dropLast();
+      });
       learnNumbers();
       say();
     },
@@ -173,13 +205,13 @@ export function followLog(panel) {
       if (!part) return;
       const again = log.querySelector(`[data-o="${to}"]`);
       rows.replaceChildren();
-      while (again?.isConnected) drop(lines.lastChild);
+      while (again && lines.contains(again)) drop(lines.lastChild.lastChild);
       size = Number(part.dataset.size);
       to = Number(part.dataset.to);
-      append(part.firstChild);
-      const height = log.scrollHeight;
-      dropFirst();
-      log.scrollTop -= height - log.scrollHeight;
+      keepInSight(() => {
+        append(part.firstChild);
+        dropFirst();
+      });
       learnNumbers();
       say();
     },
@@ -209,7 +241,7 @@ export function followLog(panel) {
       const { number = null } = answer?.ok ? await answer.json() : {};
       if (number !== null && offset === from) {
         let next = number;
-        for (const line of log.querySelectorAll(".l")) line.dataset.n = next++;
+        for (const line of log.querySelectorAll(".l")) line.dataset.n = `${next++}`.padStart(5);
       } else if (answer?.ok) {
         learnNumbers();
       }
@@ -269,9 +301,14 @@ export function followLog(panel) {
     }),
   });
   localTimes(log);
-  held = lines.textContent.length;
+  add(lines);
   learnNumbers();
   begin();
+}
+
+// How high a block is while it is not laid out.
+function estimate(block) {
+  block.style.containIntrinsicBlockSize = `auto ${1.5 * block.childElementCount}em`;
 }
 
 // Has the rows be what they are now, without touching those that stayed.
@@ -281,7 +318,9 @@ function renew(rows, now) {
   for (const [at, row] of fresh.entries()) {
     const old = rows.children[at];
     if (!old) rows.append(row);
-    else if (!old.isEqualNode(row)) old.replaceWith(row);
+    else if (old.isEqualNode(row)) continue;
+    else if (row.className === "b" && old.className === "b") renew(old, row);
+    else old.replaceWith(row);
   }
 }
 

@@ -41,10 +41,15 @@ export function searchLog(panel, log, { find, showAround }) {
     const ranges = rangesOf(log, text);
     globalThis.CSS?.highlights?.set("found", new Highlight(...ranges));
     const first = ranges.find((range) => line?.contains(range.startContainer));
-    const place = (first ?? line)?.getBoundingClientRect();
-    if (place) log.scrollTop += place.top - log.getBoundingClientRect().top - log.clientHeight / 3;
+    bringIntoView(first ?? line);
+    requestAnimationFrame(() => bringIntoView(first ?? line)); // what is above may be higher now that it is laid out
     const number = line?.dataset.n;
     say(number ? `Found in line ${Number(number).toLocaleString("en")}.` : "Found.");
+  }
+
+  function bringIntoView(place) {
+    const top = place?.getBoundingClientRect().top;
+    if (place) log.scrollTop += top - log.getBoundingClientRect().top - log.clientHeight / 3;
   }
 
   function say(text) {

@@ -105,7 +105,9 @@ def texts(lines: list[SimpleNamespace]) -> list[str]:
 
 def shown_on(page: str) -> SimpleNamespace:
     """Return the log that the page itself shows."""
-    head, _, rest = page.partition('class="log terminal"')[2].partition("<div data-lines>")
+    head, _, rest = (
+        page.replace('data-lines=""', "data-lines").partition('class="log terminal"')[2].partition("<div data-lines>")
+    )
     text = rest.split("</section>")[0]
     return SimpleNamespace(head=head, lines=lines_of(text))
 

@@ -6,7 +6,7 @@ can be gone through from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -16,6 +16,7 @@ from running_jobs.web.terminal import Terminal, line_to_html
 
 KEPT_LINES = 4000
 LONGEST = 64 << 10  # columns: a longer line goes on in the next
+BLOCK_LINES = 50
 PIECE_BYTES = 2 << 10  # how far apart lines are whose offsets are known
 
 
@@ -111,7 +112,7 @@ def lines_html(lines: Iterable[ShownLine], number: int | None = None) -> Markup:
     for line in lines:
         attributes = ' class="l found"' if line.is_found else ' class="l"'
         if number is not None:
-            attributes += f' data-n="{number}"'
+            attributes += f' data-n="{number:5}"'
             number += 1
         if line.moment:
             attributes += f' data-t="{line.moment}"'
@@ -121,3 +122,12 @@ def lines_html(lines: Iterable[ShownLine], number: int | None = None) -> Markup:
             attributes += f' data-s="{line.stream}"'
         shown.append(f"<div{attributes}>{line.html}</div>")
     return Markup("".join(shown))  # noqa: S704 - the terminal has escaped the text, and the rest is ours
+
+
+def blocks_html(lines: Sequence[ShownLine], number: int | None = None) -> Markup:
+    """Return lines in blocks of 50: a browser lays out only those that are in sight."""
+    blocks = []
+    for start in range(0, len(lines), BLOCK_LINES):
+        first = None if number is None else number + start
+        blocks.append(f'<div class="b">{lines_html(lines[start : start + BLOCK_LINES], first)}</div>')
+    return Markup("".join(blocks))  # noqa: S704 - as above

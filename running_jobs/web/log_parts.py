@@ -6,13 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from running_jobs import logs
-from running_jobs.web.log_lines import LineFeed, ShownLine
+from running_jobs.web.log_lines import LineFeed, ShownLine, blocks_html, lines_html
 from running_jobs.web.log_numbers import LineNumbers
 from running_jobs.web.log_times import LogTimes, shown_moment
 
 PART_BYTES = 64 << 10
 MOST_LINES = 2000
+MOST_ROWS = 25  # that are no blocks: a terminal's screen
 BEFORE_BYTES = 8 << 10  # shown above what was looked for
 
 
@@ -32,6 +35,12 @@ class LogPart:
     number: int | None = None
     state: str = ""
     begins: bool = True
+
+    def html(self) -> tuple[Markup, Markup]:
+        """Return its lines and its rows as elements."""
+        number = None if self.number is None else self.number + len(self.lines)
+        rows = (blocks_html if len(self.rows) > MOST_ROWS else lines_html)(self.rows, number)
+        return blocks_html(self.lines, self.number), rows
 
 
 def part_from(descriptor: int, offset: int) -> tuple[int, int]:

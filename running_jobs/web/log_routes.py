@@ -12,7 +12,6 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from running_jobs.errors import NoSuchJob
 from running_jobs.job import is_job_id
-from running_jobs.web.log_lines import lines_html
 from running_jobs.web.log_live import seen_of
 from running_jobs.web.log_parts import LogPart, part_around, part_from, part_up_to
 from running_jobs.web.log_source import LogSource, merged, source_of
@@ -109,6 +108,5 @@ def _view(source: LogSource) -> Response:
 
 
 def _answer(part: LogPart) -> Response:
-    row = None if part.number is None else part.number + len(part.lines)
-    lines, rows = lines_html(part.lines, part.number), lines_html(part.rows, row)
+    lines, rows = part.html()
     return Response(render_template("log_part.html", part=part, lines=lines, rows=rows))

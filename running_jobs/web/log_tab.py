@@ -7,7 +7,7 @@ from typing import Any
 from flask import url_for
 
 from running_jobs import logs, wording
-from running_jobs.web.log_lines import ShownLine, lines_html
+from running_jobs.web.log_lines import ShownLine
 from running_jobs.web.log_parts import LogPart, part_around, part_from, part_up_to
 from running_jobs.web.log_search import Found
 from running_jobs.web.log_source import LogSource, merged, shortened, source_of
@@ -102,13 +102,13 @@ def _chosen_part(shown: ShownJob, source: LogSource, found: Found | None) -> Log
 
 
 def _shown(name: str, label: str, part: LogPart) -> dict[str, Any]:
-    row = None if part.number is None else part.number + len(part.lines)
+    lines, rows = part.html()
     return {
         "name": name,
         "label": label,
         "part": part,
-        "lines": lines_html(part.lines, part.number),
-        "rows": lines_html(part.rows, row),
+        "lines": lines,
+        "rows": rows,
         "before": wording.size(part.start) if part.start else None,
         "after": wording.size(part.size - part.end) if part.size > part.end else None,
     }
