@@ -95,7 +95,7 @@ def test_a_mistake_in_the_launch_form_is_named_and_nothing_is_lost(
     assert said in alerts_of(answer.text)
     assert len(store.ids()) == 2
     form = answer.text.split('class="launch')[1].split("</form>")[0]
-    assert "<details open>" in form
+    assert '<details class="options" open>' in form
     assert "echo kept</textarea>" in form
     assert html.escape(typed) in html.unescape(form) or typed in html.unescape(form)
 
@@ -104,7 +104,7 @@ def test_the_form_says_what_holds_where_nothing_is_filled_in(data: Path) -> None
     (data / "config.toml").write_text("max_retries = 3\nretry_delay = 7.5\ntimeout = 90\n[contexts.night]\nslots = 1\n")
     page = Forms(data).page()
     form = page.split('class="launch')[1].split("</form>")[0]
-    assert "<details >" in form
+    assert '<details class="options" >' in form
     for name, placeholder in (("retries", "3"), ("retry_delay", "7.5"), ("priority", "500"), ("timeout", "90")):
         assert re.search(rf'name="{name}"[^>]*placeholder="{placeholder}"', form), name
     assert re.search(r"local time, [^)]*UTC[+-]\d\d:\d\d\)", form)

@@ -131,8 +131,8 @@ def test_a_form_filled_from_a_job_makes_the_same_job(
 def test_the_options_are_unfolded_if_there_is_something_in_them(forms: Forms, actions: Actions) -> None:
     plain = actions.submit({"command": {"type": "exec", "cmd": "true"}})
     other = actions.submit({"command": {"type": "exec", "cmd": "true"}, "nice": 3})
-    assert "<details open>" not in launch_form(forms.page(f"like={plain.id}"))[1]
-    assert "<details open>" in launch_form(forms.page(f"like={other.id}"))[1]
+    assert '<details class="options" open>' not in launch_form(forms.page(f"like={plain.id}"))[1]
+    assert '<details class="options" open>' in launch_form(forms.page(f"like={other.id}"))[1]
 
 
 def test_parameters_that_are_not_declared_any_more_go_to_the_free_field(
@@ -231,7 +231,7 @@ def test_what_is_kept_is_edited_under_its_name(forms: Forms, store: JobStore, ke
     [one] = kept.all()[0]
     texts, form = launch_form(forms.page(f"kept={one.id}"))
     assert (texts["cmd"], texts["keep_as"], texts["hold"], texts["name"]) == ("echo 1", "one", "1", "shown")
-    assert "<details open>" in form
+    assert '<details class="options" open>' in form
     assert forms.post("/saved", {**texts, "cmd": "echo 2"}).headers["Location"] == "/?said=kept"
     [one] = kept.all()[0]
     assert (one.options["command"]["cmd"], one.options["env"], one.options["start"]) == ("echo 2", {"A": "b"}, False)

@@ -74,11 +74,15 @@ def classes(style: Style) -> str:
 
 def palette_css(scope: str = ".terminal") -> str:
     """Return the style sheet for all classes within a scope; `--log-ground` and `--log-ink` are the page's own."""
-    rules = [f"{scope} .fi{{color:var(--log-ground)}}", f"{scope} .bi{{background:var(--log-ink)}}"]
-    for number in range(256):
-        exact = "#{:02x}{:02x}{:02x}".format(*_rgb(number)) if number >= 16 else ""
-        value = exact or f"var(--ansi-{number},{_THEME[number]})"
-        rules += [f"{scope} .f{number}{{color:{value}}}", f"{scope} .b{number}{{background:{value}}}"]
+    rules = [f"{scope} .bi{{background:var(--log-ink)}}"]
+    values = [
+        f"var(--ansi-{number},{_THEME[number]})" if number < 16 else "#{:02x}{:02x}{:02x}".format(*_rgb(number))
+        for number in range(256)
+    ]
+    for number, value in enumerate(values):  # first: the text that is readable on a ground gives way to one of its own
+        rules.append(f"{scope} .b{number}{{background:{value};color:{_ink_on(number)}}}")
+    rules.append(f"{scope} .fi{{color:var(--log-ground)}}")
+    rules += [f"{scope} .f{number}{{color:{value}}}" for number, value in enumerate(values)]
     rules += [f"{scope} .{name}{{{rule}}}" for name, rule in _RULES.items()]
     return "\n".join(rules) + "\n"
 
@@ -90,6 +94,15 @@ def nearest(color: str) -> int:
     grey = min(max(round((sum(wanted) / 3 - 8) / 10), 0), 23)
     candidates = (16 + 36 * steps[0] + 6 * steps[1] + steps[2], 232 + grey)
     return min(candidates, key=lambda number: sum((a - b) ** 2 for a, b in zip(_rgb(number), wanted)))
+
+
+def _ink_on(number: int) -> str:
+    """Return black or white, whichever contrasts more with a colour (WCAG 2.2, relative luminance)."""
+    theme = _THEME[number] if number < 16 else ""
+    rgb = [int(theme[at : at + 2], 16) for at in (1, 3, 5)] if theme else list(_rgb(number))
+    linear = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in rgb]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#fff"
 
 
 def _rgb(number: int) -> tuple[int, int, int]:
