@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from running_jobs.errors import UnreadableJob
@@ -83,6 +84,7 @@ def to_iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
 
 
+@lru_cache(maxsize=1000)  # lists ask for the same times again and again
 def from_iso(text: str) -> float:
     """Read what to_iso wrote. Raise ValueError for anything else."""
     return _seconds_from_utc(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + int(text[20:23]) / 1000

@@ -2,7 +2,7 @@
 // not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new), null (stop), or the
 // milliseconds to wait.
 export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}) {
-  let wait = soonest;
+  let wait = first;
   let timer = 0;
   let looking = false;
 

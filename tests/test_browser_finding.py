@@ -16,6 +16,7 @@ from running_jobs.store import JobStore
 
 from .conftest import Server, wait_for, wait_for_end, wait_for_status
 from .page import Gate, Page
+from .test_accessibility import findings, look
 
 CMD = {"type": "exec", "cmd": "true"}
 TICKED = "return [...document.querySelectorAll('#jobs input:checked')].map((box) => box.closest('tr').querySelector('a').text)"
@@ -284,6 +285,23 @@ def test_on_a_phone_jobs_are_ticked_and_the_bar_is_in_sight(page: Page, store: J
         ".filter(({width, height}) => width < 24 || height < 24)"
     )
     assert small == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (360, "dark")])
+def test_what_is_ticked_asked_and_explained_meets_wcag(page: Page, store: JobStore, width: int, scheme: str) -> None:
+    [job] = add_jobs(store, "one")
+    look(page, width, scheme)
+    try:
+        page.open("/?since=2020-01-01").click("#jobs .pick")
+        assert findings(page) == []
+        page.follow("#selection button", "Delete…")
+        assert findings(page) == []
+        page.open(f"/?job={job.id}").click(".verbs summary", "Delete…")
+        assert findings(page) == []
+        keys(page, "?")
+        assert findings(page) == []
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_what_is_being_deleted_stays_unfolded_while_the_page_goes_on(page: Page, actions: Actions) -> None:

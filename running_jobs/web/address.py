@@ -98,6 +98,7 @@ def link_from(parameters: dict[str, str]) -> Callable[..., str]:
     """
 
     base: str = url_for("pages.show_page")
+    encoded = {name: urlencode({name: value}) for name, value in parameters.items() if value}
 
     def link(**changes: str | None) -> str:
         gone: dict[str, str | None] = {}
@@ -105,8 +106,8 @@ def link_from(parameters: dict[str, str]) -> Callable[..., str]:
             gone = dict.fromkeys(OF_A_JOB)
         if changes.get("job"):
             gone["code"] = None  # a job takes the editor's place
-        kept = {**parameters, **gone, **changes}
-        query = urlencode({name: value for name, value in kept.items() if value})
+        changed = {name: urlencode({name: value}) if value else "" for name, value in {**gone, **changes}.items()}
+        query = "&".join(filter(None, {**encoded, **changed}.values()))
         return f"{base}?{query}" if query else base
 
     return link
