@@ -81,6 +81,16 @@ def moved(page: Page, act: Callable[[], None]) -> None:
     wait_for(lambda: page.run("return !window.wasHere && document.readyState === 'complete'"), "another page")
 
 
+def travelled(page: Page, act: Callable[[], None]) -> None:
+    """Go back or forward, to a page that may be as it was left, and wait until that is there."""
+    address = page.browser.current_url
+    act()
+    wait_for(
+        lambda: page.browser.current_url != address and page.run("return document.readyState === 'complete'"),
+        "another address",
+    )
+
+
 # --- the keyboard
 
 
@@ -185,14 +195,14 @@ def test_choices_apply_at_once_and_back_and_forward_find_them_again(page: Page, 
     page.choose("status", "error")
     assert page.titles == []
     address = page.browser.current_url
-    moved(page, page.browser.back)
+    travelled(page, page.browser.back)
     assert page.titles == ["frame 2", "frame 1"]
     assert (page.value("#since"), page.value("#status")) == ("24h", "")
-    moved(page, page.browser.back)
-    moved(page, page.browser.back)
+    travelled(page, page.browser.back)
+    travelled(page, page.browser.back)
     assert page.titles == ["forest", "frame 2", "frame 1"]
     assert page.value("#in-context") == ""
-    moved(page, page.browser.forward)
+    travelled(page, page.browser.forward)
     assert page.titles == ["frame 2", "frame 1"]
     page.browser.get(address)
     assert [page.value(f"#{name}") for name in ("in-context", "since", "status")] == ["renders", "24h", "error"]
