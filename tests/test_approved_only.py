@@ -19,6 +19,7 @@ import pytest
 from running_jobs import run_background_job
 from running_jobs.actions import Actions
 from running_jobs.errors import NotAllowed
+from running_jobs.saved import SavedCommands
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
@@ -179,11 +180,22 @@ def test_a_copy_of_a_job_runs_in_the_home_directory_not_where_the_old_one_did(
     assert (store.get(made).cwd, store.get(old["cwd"]).cwd) == (os.path.expanduser("~"), "/tmp")
 
 
-def test_the_launch_form_takes_no_shell_line(server: Server, unchanged: Callable[[], None]) -> None:
+def test_the_launch_form_takes_no_shell_line_and_keeps_none(server: Server, unchanged: Callable[[], None]) -> None:
     for more in ({}, {"hold": "1"}, {"env": "A=b"}, {"cwd": "/tmp"}, {"callback_done": json.dumps(SHELL)}):
-        answer = server.post_form("/launch", {"cmd": "echo walked around", **more})
-        assert answer.code == 403
-        assert "allowed_commands is set" in answer.text
+        for path in ("/launch", "/saved"):
+            answer = server.post_form(path, {"cmd": "echo walked around", "keep_as": "shell", **more})
+            assert answer.code == 403
+            assert "allowed_commands is set" in answer.text
+    unchanged()
+
+
+def test_what_was_kept_before_is_not_launched(
+    server: Server, old: dict[str, str], store: JobStore, unchanged: Callable[[], None]
+) -> None:
+    for more in ({"command": SHELL}, *({"command": METHOD, **more} for more in AROUND.values())):
+        kept = SavedCommands(store).keep("from before", more)
+        answer = server.post_form(f"/saved/{kept.id}/launch", {})
+        assert (answer.code, "allowed_commands is set" in answer.text) == (403, True)
     unchanged()
 
 

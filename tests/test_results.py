@@ -469,7 +469,7 @@ def test_two_archives_are_sent_at_once_in_little_memory_while_others_are_served(
     assert server.request("HEAD", path).code == server.request("HEAD", path).code == 200, "HEAD keeps no place"
     taken = wait_for(lambda: (answer := server.get(path)).code == 200 and answer, "both places")
     assert len(taken.body) > 600_000_000
-    assert process.memory_info().rss - before < 25_000_000
+    assert process.memory_info().rss - before < 60_000_000, "the server queues up to 16 MB for each"
 
 
 # --- in a browser

@@ -14,7 +14,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from werkzeug.security import generate_password_hash
 
-from running_jobs import saved
+from running_jobs import saved, spec
 from running_jobs.actions import Actions
 from running_jobs.errors import InvalidJob, NoSuchSaved, UnreadableSaved
 from running_jobs.job import Job
@@ -41,7 +41,7 @@ class Shrink(Worker):
 CODE = "class Report:\n    def make(self, what, *more, **named):\n        return what\n"
 SAME = (
     "command", "name", "context", "priority", "cwd", "env", "nice", "timeout", "retries", "retry_delay", "delay",
-    "after", "callback_done", "callback_failed",
+    "after", "callback_done", "callback_failed", "progress_pattern",
 )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "lines": {"command": {"type": "exec", "cmd": "\n cat <<'END'\n<b>&amp; \"x\" </textarea>\nEND\n"}},
     "all": {
         "command": {"type": "exec", "cmd": "true"}, "name": "a <b>name</b>", "context": "gpu", "priority": 7,
-        "timeout": 0.5, "retries": 2, "retry_delay": 0, "delay": 3600, "cwd": "/tmp", "nice": -3,
+        "timeout": 0.5, "retries": 2, "retry_delay": 0, "delay": 3600, "cwd": "/tmp", "nice": -3, "progress_pattern": r"frame (\d+) of (\d+)",
         "env": {"TOKEN": "geheim = 1", "EMPTY": ""}, "callback_done": HTTP,
         "callback_failed": {"type": "exec", "cmd": "echo \"$JOB_ID\"", "timeout": 5},
     },
@@ -128,11 +128,17 @@ def test_a_form_filled_from_a_job_makes_the_same_job(
     assert {name: getattr(made, name) for name in SAME} == {name: getattr(old, name) for name in SAME}
 
 
+def test_every_option_is_filled_in(forms: Forms, actions: Actions) -> None:
+    job = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    texts, _ = launch_form(forms.page(f"like={job.id}"))
+    assert spec.OPTIONS.keys() - texts.keys() == {"command", "executor"}, "fill them in, too"
+
+
 def test_the_options_are_unfolded_if_there_is_something_in_them(forms: Forms, actions: Actions) -> None:
     plain = actions.submit({"command": {"type": "exec", "cmd": "true"}})
     other = actions.submit({"command": {"type": "exec", "cmd": "true"}, "nice": 3})
-    assert '<details class="options" open>' not in launch_form(forms.page(f"like={plain.id}"))[1]
-    assert '<details class="options" open>' in launch_form(forms.page(f"like={other.id}"))[1]
+    assert 'class="options" open' not in launch_form(forms.page(f"like={plain.id}"))[1]
+    assert 'class="options" open' in launch_form(forms.page(f"like={other.id}"))[1]
 
 
 def test_parameters_that_are_not_declared_any_more_go_to_the_free_field(
@@ -231,7 +237,7 @@ def test_what_is_kept_is_edited_under_its_name(forms: Forms, store: JobStore, ke
     [one] = kept.all()[0]
     texts, form = launch_form(forms.page(f"kept={one.id}"))
     assert (texts["cmd"], texts["keep_as"], texts["hold"], texts["name"]) == ("echo 1", "one", "1", "shown")
-    assert '<details class="options" open>' in form
+    assert 'class="options" open' in form
     assert forms.post("/saved", {**texts, "cmd": "echo 2"}).headers["Location"] == "/?said=kept"
     [one] = kept.all()[0]
     assert (one.options["command"]["cmd"], one.options["env"], one.options["start"]) == ("echo 2", {"A": "b"}, False)

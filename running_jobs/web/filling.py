@@ -93,6 +93,7 @@ def form_of(parts: Parts, job: Job) -> dict[str, str]:
     form["after"] = " ".join(other for other in job.after if parts.store.version(other) != (0, 0))
     form["cwd"] = "" if job.cwd in (None, checks.directory("cwd", "~")) else str(job.cwd)
     form["nice"] = "" if job.nice is None else str(job.nice)
+    form["progress_pattern"] = job.progress_pattern or ""
     form["env"] = _environment_text(job.env)
     for name in CALLBACKS:
         form[name] = "" if _is_withheld(parts, job, name) else _callback_text(name, getattr(job, name))
