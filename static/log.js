@@ -28,6 +28,7 @@ export function followLog(panel) {
   let count = 0; // lines
   let lastTop = 0;
   let lost = false;
+  let gone = false;
   let isLast = false;
   let polls = false;
   let queue = Promise.resolve();
@@ -38,8 +39,11 @@ export function followLog(panel) {
   async function ask(parameters) {
     const answer = await fetch(`${address}?${new URLSearchParams(parameters)}`).catch(() => null);
     lost = !answer || answer.status >= 500;
-    if (answer?.status === 404) return void (said.textContent = "The log is gone."), null;
-    if (!answer?.ok) return say(), null;
+    gone = answer?.status === 404;
+    if (!answer?.ok) {
+      say();
+      return null;
+    }
     if (answer.status === 204) return undefined;
     const part = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-part]");
     localTimes(part);
@@ -52,7 +56,7 @@ export function followLog(panel) {
 
   function say() {
     const final = isFinal();
-    const text = lost ? "Connection lost, trying again…" : final && live ? "" : !live ? "an earlier part"
+    const text = lost ? "Connection lost, trying again…" : gone ? "The log is gone." : final && live ? "" : !live ? "an earlier part"
       : following ? "following" : "not following";
     if (said.textContent !== text) said.textContent = text;
     if (button) button.hidden = following || (final && live);
@@ -61,7 +65,7 @@ export function followLog(panel) {
       where.textContent = (from ? `${inBytes(from)} came before.` : "") + after;
     }
     if (go("earlier")) go("earlier").hidden = !from;
-    if (go("later")) go("later").hidden = live;
+    if (go("later")) go("later").hidden = live || to >= size;
   }
 
   function toEnd() {
@@ -74,7 +78,7 @@ export function followLog(panel) {
   // Shows what is new of the end.
   function show(part) {
     const begins = "begins" in part.dataset;
-    if (log.scrollTop < lastTop - 1) following = false;
+    if (log.scrollTop < lastTop - 1 && !isAtEnd()) following = false;
     if (!following && (begins || isTooMuch()) && lines.firstChild) {
       return leaveEnd();
     }
@@ -248,18 +252,23 @@ export function followLog(panel) {
     }), 300);
   }
 
+  function stop() {
+    polls = false;
+    return null;
+  }
+
   async function look() {
-    if (panel.matches("details:not([open])")) return (polls = false), null;
+    if (panel.matches("details:not([open])")) return stop();
     if (!live) return IDLE;
     const final = isFinal();
     const part = await oneByOne(() => (live ? ask({ since: state }) : undefined));
     if (part && live) show(part);
     say();
-    if (part === null) return lost ? IDLE / 2 : ((polls = false), null);
+    if (part === null) return lost ? IDLE / 2 : stop();
     const more = part && Number(part.dataset.to) < Number(part.dataset.size);
-    if (final && isLast && !part) return (polls = false), null; // looked once more after it had ended: that was all
+    if (final && isLast && !part) return stop(); // looked once more after it had ended: that was all
     isLast = final && !part;
-    return part ? (more ? 100 : SOON) : document.querySelector("#job-title .chip.active") ? LATE : IDLE;
+    return part ? (more ? 100 : SOON) : document.querySelector("#job-head[data-running]") ? LATE : IDLE;
   }
 
   function begin() {

@@ -71,7 +71,11 @@ export function searchLog(panel, log, { find, showAround }) {
       search(link === up);
     });
   }
-  if (log.querySelector(".found")) mark(field.value.trim());
+  if (log.querySelector(".found")) { // by the address
+    const [line, end] = [[up, "upto"], [down, "at"]].map(([link, name]) => Number(new URL(link.href).searchParams.get(name)));
+    found = { text: field.value.trim(), line, end };
+    mark(found.text);
+  }
 }
 
 // Where a text stands in the lines that are here, whatever its case and its colours.

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -355,6 +356,43 @@ def test_binary_output_is_survived(log: Log) -> None:
         part = log.poll()
         assert part is not None
         assert "<script" not in part.html
+
+
+def test_many_viewers_at_once_all_see_the_whole_log(live: Callable[..., LogSource]) -> None:
+    source = live(data=b"line 0\n")
+    written = 3000
+    failures: list[BaseException] = []
+    seen: list[list[str]] = []
+
+    def watch() -> None:
+        state, finished, rows = None, [], []
+        try:
+            while f"line {written - 1}" not in rows:
+                part = source.live(state)
+                if part is None:
+                    continue
+                finished = [] if part.begins else finished
+                finished += [line.html for line in part.lines]
+                rows = [line.html for line in part.rows]
+                state = log_live.seen_of(part.state)
+            seen.append(finished + rows)
+        except BaseException as error:
+            failures.append(error)
+
+    viewers = [threading.Thread(target=watch) for _ in range(4)]
+    for viewer in viewers:
+        viewer.start()
+    with open(source.path, "ab", buffering=0) as file:
+        for number in range(1, written):
+            file.write(f"line {number}\n".encode())
+    for viewer in viewers:
+        viewer.join(30)
+    assert failures == []
+    whole = [f"line {number}" for number in range(written)]
+    assert len(seen) == 4
+    for lines in seen:
+        assert lines == whole[-len(lines) :]
+        assert len(lines) > 900
 
 
 def test_the_logs_of_all_jobs_are_followed_too(log: Log, store: JobStore) -> None:
