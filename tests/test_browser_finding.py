@@ -469,3 +469,14 @@ def test_without_scripts_times_are_in_utc_and_say_so(server: Server, plain_brows
     page = Page(plain_browser, server.url).open(f"/?job={job.id}&tab=details")
     assert page.text(".attempts time") == "2025-07-01 22:30:05 UTC"
     assert not page.shows("[data-keys]:not([hidden])")
+
+
+def test_what_did_not_change_is_not_sent_again(page: Page, launch: Any) -> None:
+    codes = (
+        "return performance.getEntriesByType('resource').filter((one) => one.name.includes('part=live'))"
+        ".map((one) => one.responseStatus)"
+    )
+    wait_for(lambda: 304 in page.run(codes), lambda: f"an answer of 304: {page.run(codes)}")
+    launch("true", name="news")
+    page.wait_text("#jobs", "news")
+    assert page.run(codes)[0] == 200
