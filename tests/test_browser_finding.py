@@ -206,6 +206,10 @@ def test_choices_apply_at_once_and_back_and_forward_find_them_again(page: Page, 
     assert page.titles == ["frame 2", "frame 1"]
     page.browser.get(address)
     assert [page.value(f"#{name}") for name in ("in-context", "since", "status")] == ["renders", "24h", "error"]
+    page.click(".filter summary")
+    page.run("document.querySelector('#since-day').value = '2020-01-01'")
+    page.follow(".days button", "Show these days")
+    assert page.browser.current_url.endswith("&since=2020-01-01")
     page.open("/?since=2020-01-01")
     page.choose("since", "1h")
     assert page.browser.current_url.endswith("/?since=1h"), "a day and a span do not hold at once"
