@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from running_jobs.job import Job
+from running_jobs.saved import SavedCommands
 from running_jobs.store import JobStore
 
 from .conftest import Server, wait_for, wait_for_end, wait_for_status
@@ -21,6 +22,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 LOG = (
     r"printf '\033[31mred\033[0m \033[2mfaint\033[0m \033[44mon blue\033[0m\n'; echo oops >&2; "
     'echo "a,b\n1,2" > "$JOB_FILES/table.csv"; echo text > "$JOB_FILES/notes.txt"; '
+    "echo \"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>\" | tee \"$JOB_FILES/a.svg\" > \"$JOB_FILES/b.svg\"; "
+    'for i in $(seq 150); do echo > "$JOB_FILES/part-$i"; done; '
 )
 
 
@@ -76,10 +79,15 @@ def test_every_view_meets_wcag(
     active = launch(f"{LOG} echo progress 50%; sleep 60", name="a job that runs", retries=2)
     wait_for_status(store, active.id, "active")
     launch("true", name="a job that waits", after=[active.id])
+    for name in ("nightly", "weekly"):
+        SavedCommands(store).keep(name, {"command": active.command})
+    (data / "saved" / "damaged.json").write_text("{")
     look(page, width, scheme)
     problems = {}
     views = [
         "/", f"/?job={active.id}", f"/?job={failed.id}&tab=err", f"/?job={failed.id}&tab=files",
+        *(f"/?job={failed.id}&tab=files&file={name}" for name in ("table.csv", "notes.txt", "a.svg", "gone")),
+        f"/?like={failed.id}",
         f"/?job={failed.id}&tab=details", "/?run=worker", "/?run=worker&of=Shrink&code=Shrink", "/?status=stop",
         "/?job=20000101-000000-000000",
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from running_jobs import wording
@@ -20,31 +21,25 @@ LOADED_BYTES = 20_000_000  # a larger picture is only loaded when somebody asks 
 def files_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab shows: the file that the page's address names, or what files there are."""
     listing = shown.results
-    pictures = [file for file in listing.files if is_picture(file.name) and file.is_reachable]
     if shown.here.get("file"):
-        return {"preview": _preview(shown, shown.here["file"], pictures), "listed": None}
-    others = [file for file in listing.files if not (is_picture(file.name) and file.is_reachable)]
-    in_grid = _part(pictures, shown.here.get("pictures"), SHOWN_PICTURES)
-    newest = pictures[0] if pictures and not in_grid["newer"] else None
+        return {"preview": _preview(shown, shown.here["file"]), "listed": None}
+    in_grid = _part(listing.pictures, shown.here.get("pictures"), SHOWN_PICTURES)
+    newest = listing.pictures[0] if listing.pictures and not in_grid["newer"] else None
     listed = {
         "size": wording.size(listing.total_bytes),
         "is_whole": listing.is_whole,
         "left_out": listing.total - len(listing.files),
         "newest": _file_view(newest) if newest else None,
         "pictures": in_grid,
-        "others": _part(others, shown.here.get("files"), SHOWN_FILES),
+        "others": _part(listing.others, shown.here.get("files"), SHOWN_FILES),
     }
     return {"preview": None, "listed": listed}
 
 
 def files_head(shown: ShownJob) -> dict[str, Any]:
     """Return what the head of the panel shows, whatever the tab: how many files there are, and the newest pictures."""
-    pictures = []
-    for file in shown.results.files:
-        if is_picture(file.name) and file.is_reachable and file.size <= LOADED_BYTES:
-            pictures.append(_file_view(file))
-            if len(pictures) == NEWEST_PICTURES:
-                break
+    loaded = (file for file in shown.results.pictures if file.size <= LOADED_BYTES)
+    pictures = [_file_view(file) for file in islice(loaded, NEWEST_PICTURES)]
     return {"files_total": shown.results.total, "pictures": pictures[::-1]}
 
 
@@ -78,10 +73,10 @@ def _part(files: Sequence[ResultFile], cursor: str | None, limit: int) -> dict[s
     }
 
 
-def _preview(shown: ShownJob, name: str, pictures: Sequence[ResultFile]) -> dict[str, Any]:
+def _preview(shown: ShownJob, name: str) -> dict[str, Any]:
     """Return one file looked into, and those of its like before and after it."""
-    reachable = (file for file in shown.results.files if file.is_reachable)
-    alike = pictures if is_picture(name) else [file for file in reachable if not is_picture(file.name)]
+    listing = shown.results
+    alike = listing.pictures if is_picture(name) else [file for file in listing.others if file.is_reachable]
     place = next((number for number, file in enumerate(alike) if file.name == name), None)
     found = preview_of(shown.paths.results(shown.job.id), name)
     around: dict[str, Any] = {"previous": None, "next": None, "place": ""}

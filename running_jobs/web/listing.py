@@ -10,11 +10,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
 from running_jobs.job import to_iso
+from running_jobs.web.file_kinds import is_picture
 from running_jobs.wording import harmless
 
 MAX_FILES = 10_000
@@ -49,7 +52,8 @@ class ResultFile(NamedTuple):
         return _NO_ADDRESS.search(self.name) is None
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True)
+class Listing:
     """The newest files, at most 10,000, newest first; `total` and `total_bytes` count the others too.
 
     With `is_whole` False there are more than 100,000, and who is the newest of all was not looked for.
@@ -59,6 +63,16 @@ class Listing(NamedTuple):
     total: int
     total_bytes: int
     is_whole: bool
+
+    @cached_property
+    def pictures(self) -> list[ResultFile]:
+        """Those that can be shown as pictures."""
+        return [file for file in self.files if is_picture(file.name) and file.is_reachable]
+
+    @cached_property
+    def others(self) -> list[ResultFile]:
+        """All but the pictures."""
+        return [file for file in self.files if not (is_picture(file.name) and file.is_reachable)]
 
 
 def as_text(name: str) -> str:
