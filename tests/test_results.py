@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import subprocess
+import wave
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -531,3 +532,13 @@ def test_a_drawing_with_a_script_in_it_is_drawn_and_runs_nothing(
         page.browser.get(f"{server.url}/jobs/{job.id}/files/{name}")  # it is saved: the page stays
         assert page.browser.title.endswith("Running Jobs")
     assert "taken" not in server.log.read_text()
+
+
+def test_sound_is_played_in_the_page(page: Page, folder: Path, job: Job) -> None:
+    with wave.open(str(folder / "a tone.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(24_000))
+    page.open(f"/?job={job.id}&tab=files&file=a+tone.wav")
+    wait_for(lambda: page.run("return document.querySelector('audio').duration") == 1.5, "the sound's length")
