@@ -7,6 +7,7 @@ Three roles share one data directory:
     runner       one process per running job, a child of init: runs the command, writes how it ended
 
 The dispatcher also has small processes do errands beside the jobs (`commands`): callbacks after an end, pruning.
+It looks now and then at what the jobs use, too (`sampler`), and keeps samples of that beside their logs.
 
 Files are the truth. A FIFO and signals are only pokes: whatever is lost on the way is found again
 by looking. A job is alive while its runner holds the lock on `<id>.out`, whatever the pids say.

@@ -24,6 +24,7 @@ from running_jobs.journal import Follower
 from running_jobs.processes import boot_id, open_process
 from running_jobs.queued import QueuedJobs
 from running_jobs.recovery import declare_lost
+from running_jobs.sampler import Sampler
 from running_jobs.scheduling import choose_next
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
@@ -54,6 +55,7 @@ class Dispatcher:
         self.poller = select.poll()
         self.runners = Runners(self.poller)
         self.errands = Errands(store, settings, self.poller)
+        self.samples = Sampler.of(store)
         self.is_held = False  # nothing may start: paused, or too little room on the disk
         self.fifo = -1
         self.follower = Follower(store.paths.journal)
@@ -76,6 +78,8 @@ class Dispatcher:
             self.let_those_in_line_whose_time_has_come(now)
             self.launch_those_whose_turn_it_is()
             self.errands.start(now)
+            if now >= self.samples.due_at:
+                self.samples.look(now)
             if self.has_work():
                 self.idle_since = now
             elif now - self.idle_since >= LINGER_S and self.leave():
@@ -191,6 +195,7 @@ class Dispatcher:
         if job.pid is not None and job.pid_started is not None and job.boot_id == boot_id():
             pidfd = open_process(job.pid, job.pid_started)
         self.runners.watch(job.id, Watched(-1 if pidfd is None else pidfd, job.context, None))
+        self.samples.follow(job.id)
         if pidfd is None:  # nothing will tell when it ends: look again soon
             self.look_around_at = min(self.look_around_at, time.monotonic() + LOOK_AT_LOCKS_S)
 
@@ -225,6 +230,7 @@ class Dispatcher:
                 self.retry_later(chosen)
                 return
             self.runners.watch(chosen, watched._replace(pidfd=runner.pidfd))
+            self.samples.follow(chosen)
 
     def lacks_room(self) -> bool:
         """Say whether the disk has less room than is to be left before another job may start."""
@@ -234,6 +240,7 @@ class Dispatcher:
     def runner_ended(self, job_id: str) -> None:
         """Take back the slot of a runner that is gone, and see to it that its job has a truthful state."""
         watched = self.runners.release(job_id)
+        self.samples.forget(job_id)
         self.look_at(job_id)
         if job_id in self.queued.line and watched.unclaimed == self.store.version(job_id):
             self.retry_later(job_id)  # it could not be claimed: a full disk, a lock; its runner said so
@@ -274,7 +281,7 @@ class Dispatcher:
             not self.lost_thread and self.follower.has_more()
         ):  # we may have written it ourselves, and nobody pokes us for that
             return 0.0
-        waits = [self.look_around_at - now]
+        waits = [self.look_around_at - now, self.samples.due_at - now]
         if self.retry_at:
             waits.append(min(self.retry_at.values()) - now)
         timed = (self.queued.seconds_to_next(), self.errands.seconds_to_next(now))

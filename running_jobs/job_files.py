@@ -88,7 +88,14 @@ class JobFiles:
         """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
         self.remove_all_but_the_record(job_id)
         paths = self.paths
-        for path in (paths.unfinished(job_id), paths.json(job_id), paths.marker(job_id), paths.awaited(job_id)):
+        for path in (
+            paths.unfinished(job_id),
+            paths.json(job_id),
+            paths.marker(job_id),
+            paths.awaited(job_id),
+            paths.unfinished_stats(job_id),
+            paths.stats(job_id),  # once more: a sample may have been written until its writer saw no record
+        ):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 

@@ -52,6 +52,10 @@ class JobPaths:
         """Return the path of a job's samples."""
         return f"{self.data}/{job_id}.stats"
 
+    def unfinished_stats(self, job_id: str) -> str:
+        """Return the path of a job's samples while they are being made fewer."""
+        return f"{self.data}/.{job_id}.stats.new"
+
     def unfinished(self, job_id: str) -> str:
         """Return the path of a job's record while it is being written."""
         return f"{self.data}/.{job_id}.json.new"

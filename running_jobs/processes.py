@@ -36,7 +36,7 @@ class Process(NamedTuple):
         return f"{self.name} (pid {self.pid})"
 
 
-def _read(path: str) -> bytes:
+def read_proc(path: str) -> bytes:
     """Read a small file of /proc: without Python's own layers, which would cost every runner 100 kB of copied pages."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -52,7 +52,7 @@ def _read(path: str) -> bytes:
 def boot_id() -> str:
     """Return the id that the kernel gave itself at boot, or a text that says it has none."""
     try:
-        return _read("/proc/sys/kernel/random/boot_id").decode().strip()
+        return read_proc("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         return "unknown"
 
@@ -66,7 +66,7 @@ def become_subreaper() -> None:
 def look_at(pid: int) -> Process | None:
     """Return what /proc says of a pid now, or None if there is no such process (a zombie is one)."""
     try:
-        stat = _read(f"/proc/{pid}/stat")
+        stat = read_proc(f"/proc/{pid}/stat")
     except OSError:
         return None
     head, _, tail = stat.rpartition(b")")  # the name may hold anything, parentheses and spaces too
@@ -151,7 +151,7 @@ def own_children() -> list[Process]:
     """Return this process's children as they are now, dead ones too."""
     me = os.getpid()
     try:
-        pids = [int(pid) for pid in _read(f"/proc/{me}/task/{me}/children").split()]
+        pids = [int(pid) for pid in read_proc(f"/proc/{me}/task/{me}/children").split()]
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         pids = [process.pid for process in table().values() if process.parent == me]
     return [child for pid in pids if (child := look_at(pid))]
@@ -213,7 +213,7 @@ def carries(pid: int, marks: dict[str, str]) -> bool:
 
 def _environment_of(pid: int) -> list[bytes]:
     try:
-        return _read(f"/proc/{pid}/environ").split(b"\0")
+        return read_proc(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return []
 
@@ -261,7 +261,7 @@ def end_all(find: Callable[[], list[Process]], wait_s: float) -> list[Process]:
 def _argument_area() -> tuple[int, int] | None:
     """Return where this process's command line is in its memory; forked processes have theirs at the same place."""
     try:
-        fields = _read("/proc/self/stat").rpartition(b")")[2].split()
+        fields = read_proc("/proc/self/stat").rpartition(b")")[2].split()
         return int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
     except (OSError, ValueError, IndexError):
         return None
