@@ -15,6 +15,7 @@ from running_jobs.records import public_record
 from running_jobs.wake import dispatcher_lives
 from running_jobs.web import archive
 from running_jobs.web.listing import as_text
+from running_jobs.web.live_sample import samples_of
 from running_jobs.web.parts import parts
 from running_jobs.web.reading import (
     cursor_from_query,
@@ -26,7 +27,6 @@ from running_jobs.web.reading import (
     text_body,
 )
 from running_jobs.web.responses import envelope
-from running_jobs.web.results import live_sample
 from running_jobs.web.sending import number_from_query, send_log, send_result
 
 DEFAULT_LINES = 10_000
@@ -146,8 +146,8 @@ def raw_err(job_id: str) -> Response:
 
 @blueprint.get("/jobs/<job_id>/stats")
 def show_stats(job_id: str) -> Response:
-    """Answer what an active job's processes use now."""
-    return envelope(200, "", live_sample(parts().store.get(job_id)))
+    """Answer the samples of what a job's processes used, for an active one what they use now as the last."""
+    return envelope(200, "", samples_of(parts().store.paths, parts().store.get(job_id)))
 
 
 @blueprint.get("/jobs/<job_id>/files")

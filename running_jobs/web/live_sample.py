@@ -1,0 +1,55 @@
+"""The samples of a job, and for one that runs a look at what it uses at this moment."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from running_jobs import samples
+from running_jobs.job import ACTIVE, Job, to_iso
+from running_jobs.paths import JobPaths
+from running_jobs.processes import is_alive
+from running_jobs.samples import Sample
+from running_jobs.sampling import all_children, read_member, usage_below
+
+
+def samples_of(paths: JobPaths, job: Job) -> list[Sample]:
+    """Return the samples that were kept of a job, and if it is active what its processes use now as the last."""
+    if job.runs_elsewhere:
+        return []
+    kept = samples.read(paths.stats(job.id))
+    now = _live_sample(paths, job, kept)
+    return kept if now is None else [*kept, now]
+
+
+def has_samples(paths: JobPaths, job: Job) -> bool:
+    """Say whether there is or will soon be something to show."""
+    return not job.runs_elsewhere and (job.status is ACTIVE or os.path.lexists(paths.stats(job.id)))
+
+
+def _live_sample(paths: JobPaths, job: Job, kept: list[Sample]) -> Sample | None:
+    if job.status is not ACTIVE or not job.pid or not is_alive(job.pid, job.pid_started, job.boot_id):
+        return None
+    runner = read_member(job.pid)
+    if runner is None:
+        return None
+    sizes = [_size_of(path(job.id)) for path in (paths.out, paths.err)]
+    at = to_iso(time.time())
+    usage = usage_below(runner, all_children())
+    so_far = kept[-1]["cpu_s"] if kept and kept[-1]["attempt"] == job.attempt else 0.0
+    return {
+        "at": at,
+        "attempt": job.attempt,
+        "cpu_s": round(max(so_far, usage.cpu_s), 2),
+        "rss_bytes": usage.rss_bytes,
+        "processes": len(usage.pids),
+        "out_bytes": sizes[0],
+        "err_bytes": sizes[1],
+    }
+
+
+def _size_of(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
