@@ -46,8 +46,13 @@ function update(fresh) {
   return changed;
 }
 
-// Has the fresh part hold what the reader did to the one on the page.
+// Has the fresh part hold what the reader did to the one on the page. What is restless becomes as it is now, and is
+// no change: it would have the page asked for every second.
 function takeOver(part, now) {
+  for (const old of part.querySelectorAll("[data-restless]")) {
+    const same = now.querySelector(`#${old.id}`);
+    if (same) become(old, same.cloneNode(true));
+  }
   for (const fold of part.querySelectorAll("details[id]")) {
     const same = now.querySelector(`#${fold.id}`);
     if (same) same.open = fold.open;

@@ -65,6 +65,7 @@ def strip_view(parts: Parts, outlook: Outlook) -> dict[str, Any]:
         "paused": outlook.is_paused,
         "drained": outlook.is_paused and not outlook.running,
         "disk": wording.size(outlook.free_bytes),
+        "host": parts.host.figures(),
         "least": wording.size(outlook.least_bytes) if outlook.lacks_room else None,
         "user": g.user,
         "may_change": g.may_change,

@@ -15,6 +15,7 @@ from running_jobs.saved import SavedCommands
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.web.described import Described
+from running_jobs.web.host import Host
 from running_jobs.web.listing import Listings
 from running_jobs.web.log_live import LiveLogs
 from running_jobs.web.progress_view import Progresses
@@ -36,6 +37,7 @@ class Parts:
         self.listings = Listings()
         self.archive_places = threading.BoundedSemaphore(2)
         self.progresses = Progresses(self.store.paths)
+        self.host = Host(settings.data)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
 
     def secret(self) -> bytes:

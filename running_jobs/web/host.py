@@ -1,0 +1,67 @@
+"""What the host uses, for the strip at the top: one measurement for all viewers, a few seconds old at the most."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from running_jobs import wording
+
+MEASURED_EVERY_S = 5.0
+STEP_PERCENT = 5  # CPU is said this coarsely: it is never still
+
+
+class Host:
+    """Measures between calls. Thread-safe. `data` is a folder on the disk that is meant."""
+
+    def __init__(self, data: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._data = data
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._measured_at = float("-inf")
+        self._busy: tuple[float, float] | None = None  # seconds of all cores since boot: busy, and all
+        self._figures: list[dict[str, Any]] = []
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Return name, percent and text of each figure; CPU is missing the first time: there is nothing to compare."""
+        with self._lock:
+            now = self._clock()
+            if now - self._measured_at >= MEASURED_EVERY_S:
+                self._figures = [figure for figure in (self._cpu(), _memory(), self._disk()) if figure]
+                self._measured_at = now
+            return self._figures
+
+    def _cpu(self) -> dict[str, Any] | None:
+        times = psutil.cpu_times()
+        every = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # in user and nice, too
+        now = (every - times.idle - getattr(times, "iowait", 0.0), every)
+        before, self._busy = self._busy, now
+        if before is None or now[1] - before[1] < 0.1:
+            return None
+        percent = min(max(100 * (now[0] - before[0]) / (now[1] - before[1]), 0.0), 100.0)
+        shown = STEP_PERCENT * round(percent / STEP_PERCENT)
+        return {"name": "CPU", "percent": shown, "text": f"{shown} %", "told": "of all cores"}
+
+    def _disk(self) -> dict[str, Any] | None:
+        try:
+            disk = shutil.disk_usage(self._data)
+        except OSError:
+            return None
+        return _figure("disk", disk.total - disk.free, disk.total)
+
+
+def _memory() -> dict[str, Any] | None:
+    memory = psutil.virtual_memory()
+    return _figure("memory", memory.total - memory.available, memory.total)
+
+
+def _figure(name: str, used: float, total: float) -> dict[str, Any] | None:
+    if total <= 0:
+        return None
+    text = f"{wording.size(used)} of {wording.size(total)}"
+    return {"name": name, "percent": round(100 * used / total), "text": text, "told": "used"}
