@@ -6,6 +6,7 @@ import { useKeys } from "./keys.js";
 import { keepOnEnter } from "./keep.js";
 import { keepLive } from "./live.js";
 import { noticeEnds } from "./notices.js";
+import { readCharts } from "./chart.js";
 import { sendOnce } from "./once.js";
 import { keepPlace } from "./place.js";
 import { countSelected } from "./selection.js";
@@ -22,3 +23,4 @@ for (const form of document.querySelectorAll("[data-selection]")) countSelected(
 for (const line of document.querySelectorAll("[data-keys]")) useKeys(line);
 for (const field of document.querySelectorAll("[data-keep]")) keepOnEnter(field);
 for (const panel of document.querySelectorAll("[data-log]")) followLog(panel);
+readCharts();

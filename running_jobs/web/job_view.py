@@ -9,10 +9,12 @@ from typing import Any
 from running_jobs import wording
 from running_jobs.index import summarize
 from running_jobs.job import ACTIVE, IDLE, QUEUED, WAITING, Job, from_iso
+from running_jobs.web.chart_tab import chart_tab
 from running_jobs.web.deletion import what_goes
 from running_jobs.web.details_tab import callbacks_view, details_tab
 from running_jobs.web.files_tab import files_head, files_tab
 from running_jobs.web.launching import has_form
+from running_jobs.web.live_sample import has_samples
 from running_jobs.web.log_tab import both_tab, err_tab, out_tab, response_tab, size_of
 from running_jobs.web.page_view import row_view
 from running_jobs.web.parts import Parts
@@ -24,6 +26,7 @@ TABS: dict[str, Callable[[ShownJob], dict[str, Any]]] = {
     "err": err_tab,
     "both": both_tab,
     "response": response_tab,
+    "chart": chart_tab,
     "files": files_tab,
     "details": details_tab,
 }
@@ -37,7 +40,7 @@ def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: boo
     """
     job = parts.store.get(here["job"])
     chosen = ShownJob(parts, job, here, outlook.now.wall_s, is_update=not is_whole)
-    response_size = size_of(parts.store.paths.response(job.id))
+    is_there = {"response": size_of(parts.store.paths.response(job.id)), "chart": has_samples(parts.store.paths, job)}
     shown_tab = here["tab"] if here.get("tab") in TABS else "log"
     row = summarize(job)
     outlook.learn([row])
@@ -45,7 +48,7 @@ def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: boo
     return {
         **row_view(row, outlook, parts.progresses.of([row], outlook.now.wall_s).get(row.id)),
         "tab": shown_tab,
-        "tabs": [name for name in TABS if name != "response" or response_size or shown_tab == name],
+        "tabs": [name for name in TABS if is_there.get(name, True) or shown_tab == name],
         "command": job.what,
         "is_final": job.is_final,
         "verbs": _verbs(job),
