@@ -86,6 +86,7 @@ def test_every_view_meets_wcag(
     problems = {}
     views = [
         "/", f"/?job={active.id}", f"/?job={failed.id}&tab=err", f"/?job={failed.id}&tab=files",
+        f"/?job={failed.id}&tab=both", f"/?job={active.id}&tab=both&panes=1", f"/?job={active.id}&tab=chart",
         *(f"/?job={failed.id}&tab=files&file={name}" for name in ("table.csv", "notes.txt", "a.svg", "gone")),
         f"/?like={failed.id}",
         f"/?job={failed.id}&tab=details", "/?run=worker", "/?run=worker&of=Shrink&code=Shrink", "/?status=stop",
