@@ -97,11 +97,13 @@ class LineFeed:
 
 def pieces(data: bytes, start: int, cuts: list[int]) -> Iterator[bytes]:
     """Cut data that begins at an offset: at the offsets `cuts`, and after a line every 2 KiB or so."""
-    at = 0
+    at = known = 0
     for cut in [*(cut - start for cut in cuts), len(data)]:
         while at < cut:
-            newline = data.find(b"\n", min(at + PIECE_BYTES, cut), cut)
+            newline = data.find(b"\n", max(at, known + PIECE_BYTES), cut)
             end = newline + 1 if newline >= 0 else cut
+            if newline >= 0:
+                known = end
             yield data[at:end]
             at = end
 

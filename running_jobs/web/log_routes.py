@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from running_jobs.errors import NoSuchJob
 from running_jobs.job import is_job_id
-from running_jobs.web.log_live import seen_of
+from running_jobs.web.log_live import Seen, seen_of
 from running_jobs.web.log_parts import LogPart, part_around, part_from, part_up_to
 from running_jobs.web.log_source import LogSource, merged, source_of
 from running_jobs.web.parts import parts
@@ -34,11 +34,11 @@ def view(job_id: str, name: str) -> Response:
 @blueprint.get("/jobs/<job_id>/view/both")
 def view_both(job_id: str) -> Response:
     """Answer the ends of output and errors as one log, if one of them is not as the viewer has it."""
-    states = [seen_of(state) for state in request.args.get("since", "-").split("-")]
+    seen_out, _, seen_err = request.args.get("since", "").partition("-")
 
     def look(out: LogSource) -> Response:
         err = _source(job_id, "err")
-        if len(states) == 2 and out.live(states[0]) is None and err.live(states[1]) is None:
+        if out.live(seen_of(seen_out)) is None and _is_as_seen(err, seen_of(seen_err)):
             return Response(status=204)
         return _answer(merged(out.end(), err.end()))
 
@@ -82,6 +82,13 @@ def _look(job_id: str, name: str, work: Callable[[LogSource], Response]) -> Resp
     except OSError as error:
         parts().store.get(job_id)  # raises NoSuchJob if it was deleted
         return _missing(error)
+
+
+def _is_as_seen(source: LogSource, seen: Seen | None) -> bool:
+    try:
+        return source.live(seen) is None
+    except FileNotFoundError:
+        return seen is None
 
 
 def _missing(error: OSError) -> Response:
