@@ -52,7 +52,7 @@ def choose(rows: Sequence[Row], text: str, head: str) -> Found | None:
         return own.found if not _is_over(own, rows) else None
     lines = _lines_without_bars(rows, hits)
     bar = _outermost(hits, rows) if hits else None
-    epoch = progress_counters.epoch_of(progress_programs.last_epoch(rows, text))
+    epoch = progress_counters.latest_epoch(progress_programs.last_epochs(text))
     if epoch and _epochs_began_again(rows, epoch[0]):
         return None
     if bar and bar.found.kind == "epoch":

@@ -60,7 +60,7 @@ _VERB = re.compile(
 _EPOCH = re.compile(
     r"^\W{0,10}epoch[:\s]{0,3}\[? ?(\d{1,6}) ?(?:/| of ) ?(\d{1,6})(?![\d.])\]?(?P<rest>.*)$", re.IGNORECASE
 )
-_EPOCH_ALONE = re.compile(r"^\W{0,10}epoch[:\s]{0,3}\[? ?\d{1,6}\b(?! ?(?:/| of ) ?\d)", re.IGNORECASE)
+_EPOCH_ALONE = re.compile(r"^\W{0,10}epoch[:\s]{0,3}\[? ?(\d{1,6})\b(?! ?(?:/| of ) ?\d)", re.IGNORECASE)
 _WITHIN = re.compile(r"\b(?:step|batch|iter\w*)[:\s]{0,3}[\[(]? ?(\d{1,9}) ?(?:/| of ) ?(\d{1,9})", re.IGNORECASE)
 _PARTIAL = re.compile(r"\b(?:step|batch|iter\w*)\b", re.IGNORECASE)
 
@@ -92,6 +92,19 @@ def epoch_of(line: str) -> tuple[int, int, float] | None:
     else:
         done = 0.0 if not rest or _PARTIAL.search(rest) else 1.0
     return int(match[1]), int(match[2]), done
+
+
+def latest_epoch(lines: Sequence[str]) -> tuple[int, int, float] | None:
+    """Return the epoch that lines name, the last first; one of how many is not said is looked for in those before."""
+    number = None
+    for line in lines:
+        if (epoch := epoch_of(line)) is not None:
+            return epoch if number in (None, epoch[0]) else None
+        named = _EPOCH_ALONE.match(_bare(line))
+        if named is None or number not in (None, int(named[1])):
+            return None
+        number = int(named[1])
+    return None
 
 
 def is_of_an_epoch(line: str) -> bool:

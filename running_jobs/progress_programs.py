@@ -7,12 +7,12 @@ Pure; `text` is raw output, `head` its begin if that is known.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from running_jobs.progress_found import Found, made, seconds
 from running_jobs.progress_rows import LOOKED_AT, Row
 
 _LINES_BACK = 4
+LINES_OF_AN_EPOCH = 4  # of which the last may say no more than its number
 
 _DURATION = re.compile(r"^ {2,4}Duration: (\d{2,5}:\d\d:\d\d\.\d\d),", re.MULTILINE)
 _INPUT = re.compile(r"^Input #0,", re.MULTILINE)
@@ -90,15 +90,16 @@ def within_epoch(found: Found, epoch: tuple[int, int, float]) -> Found | None:
     return made("epoch", "", number - 1 + found.fraction, total, f"epoch {number}/{total}, {found.text}")
 
 
-def last_epoch(rows: Sequence[Row], text: str) -> str:
-    """Return the last line of the text that could name an epoch, far above the rows perhaps."""
-    lower = text[-LOOKED_AT:]
-    position = max(lower.rfind("Epoch "), lower.rfind("epoch "))
-    if position < 0:
-        return ""
-    start = max(lower.rfind("\n", 0, position), lower.rfind("\r", 0, position)) + 1
-    end = lower.find("\n", position)
-    return lower[start : end if end >= 0 else None].strip()
+def last_epochs(text: str) -> list[str]:
+    """Return the last lines of the text that could name an epoch, the last first, far above the rows perhaps."""
+    left = text[-LOOKED_AT:]
+    found: list[str] = []
+    while len(found) < LINES_OF_AN_EPOCH and (position := max(left.rfind("Epoch "), left.rfind("epoch "))) >= 0:
+        start = max(left.rfind("\n", 0, position), left.rfind("\r", 0, position)) + 1
+        end = left.find("\n", position)
+        found.append(left[start : end if end >= 0 else None].strip())
+        left = left[:start]
+    return found
 
 
 def _clock(span_s: float) -> str:

@@ -489,3 +489,14 @@ def even(count: int, step_s: float = 10, share: float = 0.01) -> list[tuple[floa
 def test_an_end_is_estimated_only_where_that_is_sensible(progress, samples, started_s, now_s, expected):
     left_s = estimate_s(progress, samples, started_s=started_s, now_s=now_s)
     assert left_s == (None if expected is None else pytest.approx(expected))
+
+
+def test_an_epoch_whose_last_words_leave_out_how_many_there_are_keeps_its_bar() -> None:
+    epochs = []
+    for number in range(1, 9):
+        states = (f"epoch {number}/40 |{'#' * done}{'.' * (8 - done)}| {done}/8 [0.0 s]" for done in range(1, 9))
+        epochs.append("\r".join(states) + f"\nepoch {number}: loss 0.{number}, accuracy 0.9\n")
+    found = progress_of("".join(epochs))
+    assert found is not None
+    assert (found.fraction, found.text) == (8 / 40, "epoch 8/40")
+    assert progress_of("".join(epochs) + "epoch 9: loss 0.1\n") is None, "of another one nobody said how many"
