@@ -33,8 +33,10 @@ def test_the_host_says_no_cpu_before_it_can_compare(data: Path) -> None:
 
 def test_the_strip_says_what_the_host_uses(forms: Forms) -> None:
     strip = forms.page().split('id="host"')[1].split("</p>")[0]
-    assert re.search(r'memory <meter [^>]*aria-label="memory used">\d+ %</meter> [\d.]+ \w+ of [\d.]+ \w+', strip)
-    assert 'aria-label="disk used"' in strip
+    assert re.search(
+        r'aria-label="memory: [\d.]+ \w+ of [\d.]+ \w+ used">\d+ %</meter> [\d.]+[ \w]* of [\d.]+ \w+<', strip
+    )
+    assert re.search(r'aria-label="disk: [^"]+ used">(\d+ %)</meter> \1<', strip)
 
 
 def test_the_hosts_figures_do_not_keep_the_page_asking(server: Server, tab) -> None:

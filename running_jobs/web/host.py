@@ -13,6 +13,7 @@ import psutil
 from running_jobs import wording
 
 MEASURED_EVERY_S = 5.0
+LEAST_S = 0.1  # of all cores: less says nothing
 STEP_PERCENT = 5  # CPU is said this coarsely: it is never still
 
 
@@ -40,12 +41,15 @@ class Host:
         times = psutil.cpu_times()
         every = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # in user and nice, too
         now = (every - times.idle - getattr(times, "iowait", 0.0), every)
-        before, self._busy = self._busy, now
-        if before is None or now[1] - before[1] < 0.1:
+        before = self._busy
+        if before is not None and now[1] - before[1] < LEAST_S:
+            return None
+        self._busy = now
+        if before is None:
             return None
         percent = min(max(100 * (now[0] - before[0]) / (now[1] - before[1]), 0.0), 100.0)
         shown = STEP_PERCENT * round(percent / STEP_PERCENT)
-        return {"name": "CPU", "percent": shown, "text": f"{shown} %", "told": "of all cores"}
+        return {"name": "CPU", "percent": shown, "text": f"{shown} %", "told": f"{shown} % of all cores used"}
 
     def _disk(self) -> dict[str, Any] | None:
         try:
@@ -57,11 +61,20 @@ class Host:
 
 def _memory() -> dict[str, Any] | None:
     memory = psutil.virtual_memory()
-    return _figure("memory", memory.total - memory.available, memory.total)
+    used = memory.total - memory.available
+    figure = _figure("memory", used, memory.total)
+    return figure and {**figure, "text": _of(used, memory.total)}
 
 
 def _figure(name: str, used: float, total: float) -> dict[str, Any] | None:
     if total <= 0:
         return None
-    text = f"{wording.size(used)} of {wording.size(total)}"
-    return {"name": name, "percent": round(100 * used / total), "text": text, "told": "used"}
+    percent = round(100 * used / total)
+    told = f"{wording.size(used)} of {wording.size(total)} used"
+    return {"name": name, "percent": percent, "text": f"{percent} %", "told": told}
+
+
+def _of(used: float, total: float) -> str:
+    """Say how much of how much; the unit once, where it is the same."""
+    said, of = wording.size(used), wording.size(total)
+    return f"{said.split()[0] if said.split()[1] == of.split()[1] else said} of {of}"
