@@ -128,6 +128,11 @@ def test_a_clock_that_was_set_back_draws_no_line_backwards(store: JobStore, form
         assert xs == sorted(xs)
 
 
+def test_a_look_right_after_a_sample_makes_no_spike(store: JobStore, forms: Forms) -> None:
+    job = ended(store, sample(0), sample(10, 10), sample(10.01, 10.05))
+    assert "peak 1 core," in forms.job(job, "&tab=chart")
+
+
 def test_without_samples_there_is_no_tab_and_the_page_says_why(store: JobStore, forms: Forms) -> None:
     job = ended(store)
     assert "tab=chart" not in forms.job(job)

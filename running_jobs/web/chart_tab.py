@@ -15,6 +15,7 @@ from running_jobs.web.live_sample import samples_of
 from running_jobs.web.shown_job import ShownJob
 
 SHOWN_ROWS = 60
+SOONEST_S = 0.5  # a rate over less is mostly the clock's own steps
 NEAR_THE_END = 0.92  # a label in the middle of its mark would be cut off there
 Says = Callable[[float], str]
 
@@ -25,6 +26,8 @@ def chart_tab(shown: ShownJob) -> dict[str, Any]:
     if len(samples) < 2:
         return {"charts": [], "samples": [], "why_empty": _why_empty(shown.job)}
     times = _times_of(samples)
+    if len(samples) > 2 and times[-1] - times[-2] < SOONEST_S:
+        samples, times = samples[:-1], times[:-1]
     span_s = max(times[-1], 1.0)
     charts = [_chart(name, title, unit, says, runs, span_s) for name, title, unit, says, runs in _lines(samples, times)]
     return {
