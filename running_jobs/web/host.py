@@ -56,7 +56,8 @@ class Host:
             disk = shutil.disk_usage(self._data)
         except OSError:
             return None
-        return _figure("disk", disk.total - disk.free, disk.total)
+        figure = _figure("disk", disk.total - disk.free, disk.total)
+        return figure and {**figure, "text": f"{wording.size(disk.free)} free"}
 
 
 def _memory() -> dict[str, Any] | None:
