@@ -1,8 +1,10 @@
-"""A job's own pattern for its progress: a regular expression that people give, checked so that it hangs no server.
+"""A job's own pattern for its progress: a regular expression that people give, checked so that it cannot hold up the
+server for long.
 
-Two limits together see to that. It is matched against at most the 50 last lines, of each the last 500 characters. And
-it is refused if there are more than `MOST_WAYS` ways to one place of such a line: the engine tries all of them before
-it gives up, and repetitions that can give each other characters, or repeat each other, multiply them. Pure.
+Three limits together see to that. It is matched against at most the 50 last lines, of each the last 250 characters, and
+no further line is tried once GIVE_UP_S are over. It is refused if it asks for more than `MOST_WIDTH` characters, or if
+there are more than `MOST_WAYS` ways to one place of a line: the engine tries all of them before it gives up, and
+repetitions that can give each other characters, or repeat each other, multiply them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +21,10 @@ from running_jobs.progress_found import Found, made
 
 LONGEST_PATTERN = 200
 LINES = 50
-LINE = 500
+LINE = 250
 MOST_WAYS = LINE
+MOST_WIDTH = 80  # characters that must be there for it to fit
+GIVE_UP_S = 0.02
 _NAMES = {"done", "total", "percent"}
 _OTHER, _DIGIT, _SPACE = 256, 257, 258  # stand for all characters beyond Latin-1 of these kinds
 _BEYOND = frozenset({_OTHER, _DIGIT, _SPACE})
@@ -42,11 +47,14 @@ def check(field: str, text: str) -> re.Pattern[str]:
         raise InvalidJob(field, f"is too long: {len(text)} characters; at most {LONGEST_PATTERN}")
     try:
         pattern = re.compile(text)
-        ways = _Ways().of(_parser.parse(text))
+        parsed = _parser.parse(text)
+        ways = _Ways().of(parsed)
     except (re.error, OverflowError, RecursionError) as error:
         raise InvalidJob(field, f"is no regular expression: {error}") from None
     except _Unbounded as error:
         raise InvalidJob(field, f"could take too long: {error}") from None
+    if parsed.getwidth()[0] > MOST_WIDTH:
+        raise InvalidJob(field, f"could take too long: it asks for more than {MOST_WIDTH} characters")
     if ways > MOST_WAYS:
         problem = "could take too long: several repetitions may share the same characters; put fixed text between them"
         raise InvalidJob(field, problem)
@@ -65,10 +73,16 @@ def _check_groups(field: str, pattern: re.Pattern[str]) -> None:
 
 
 def match_lines(pattern: re.Pattern[str], lines: Sequence[str]) -> Found | None:
-    """Return what the last line that the pattern fits says, of the last LINES lines; None if none of them fits."""
+    """Return what the last line that the pattern fits says, of the last LINES lines; None if none of them fits.
+
+    None, too, where looking takes too long.
+    """
+    until = time.monotonic() + GIVE_UP_S
     for line in reversed(lines[-LINES:]):
         if (match := pattern.search(line[-LINE:])) and (found := _read(match)):
             return found
+        if time.monotonic() > until:
+            break
     return None
 
 

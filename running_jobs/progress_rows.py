@@ -1,7 +1,7 @@
 """What raw output shows as rows: carriage returns, cursor movements and escape sequences carried out as far as telling
 a job's progress needs it. Keeps for each row what stood in it before, since only what grows is progress.
 
-Pure, and of bounded cost: linear in the text, of which at most the end is looked at.
+Pure, and of bounded cost: at most the end of the text is looked at.
 """
 
 from __future__ import annotations
@@ -47,23 +47,28 @@ class _Screen:
         self.rows: dict[int, Row] = {}
         self.number = 0
         self.lowest = 0
-        self.text = ""
+        self.parts: list[str] = []
 
     def write(self, text: str) -> None:
-        self.text += text
+        self.parts.append(text)
 
     def back(self, count: int) -> None:
-        self.text = self.text[: max(0, len(self.text) - count)]
+        while self.parts and count:
+            last = self.parts.pop()
+            if len(last) > count:
+                self.parts.append(last[:-count])
+            count -= min(count, len(last))
 
     def end_state(self, erased: bool = False) -> None:
         """What follows is written over the row, or elsewhere."""
-        if self.text or erased:
+        text = "".join(self.parts)
+        if text or erased:
             row = self.rows.setdefault(self.number, Row(self.number))
-            row.states.append(self.text.strip())
+            row.states.append(text.strip())
             self.lowest = max(self.lowest, self.number)
             if len(row.states) > 2 * STATES:
                 del row.states[:STATES]
-            self.text = ""
+            self.parts.clear()
 
     def control(self, parameters: str, final: str) -> None:
         count = int(parameters) if parameters.isdecimal() and len(parameters) < 5 else 1

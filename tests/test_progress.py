@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from running_jobs import progress_pattern
 from running_jobs.errors import InvalidJob
 from running_jobs.progress import Progress, estimate_s, progress_of
 from running_jobs.progress_pattern import LINE, LINES, check
@@ -500,3 +501,20 @@ def test_an_epoch_whose_last_words_leave_out_how_many_there_are_keeps_its_bar() 
     assert found is not None
     assert (found.fraction, found.text) == (8 / 40, "epoch 8/40")
     assert progress_of("".join(epochs) + "epoch 9: loss 0.1\n") is None, "of another one nobody said how many"
+
+
+@pytest.mark.parametrize("pattern", [r".*(?:[ab][ab]){100}(\d+)", r".*a{200}(\d)", "x" * 100 + r"(\d)"])
+def test_a_pattern_that_asks_for_much_is_refused(pattern: str) -> None:
+    with pytest.raises(InvalidJob, match="asks for more than 80 characters"):
+        progress_pattern.check("progress_pattern", pattern)
+
+
+def test_no_further_line_is_tried_once_a_pattern_took_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = progress_pattern.check("progress_pattern", r"frame (\d+) of (\d+)")
+    lines = ["frame 1 of 4", "saved"]
+    found = progress_pattern.match_lines(pattern, lines)
+    assert found is not None
+    assert found.fraction == 0.25
+    monkeypatch.setattr(progress_pattern, "GIVE_UP_S", -1)
+    assert progress_pattern.match_lines(pattern, lines) is None
+    assert progress_pattern.match_lines(pattern, lines[:1]) is not None, "the first one is always tried"

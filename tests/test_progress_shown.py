@@ -136,7 +136,7 @@ def test_the_end_is_estimated_from_what_was_seen_and_grows_old(store: JobStore, 
     now_s, views = time.time(), []
     for percent in range(10, 50, 10):
         Path(store.paths.out(job.id)).write_text(f"{percent}%\n" * percent)
-        progresses._known.clear() if percent == 10 else setattr(progresses._known[job.id], "looked_at", 0)
+        progresses._known.clear() if percent == 10 else setattr(progresses._known[job.id], "look_again_at", 0)
         now_s += 60
         views.append(progresses.of([row], now_s)[job.id])
     assert [view["percent"] for view in views] == [10, 20, 30, 40]
@@ -161,7 +161,7 @@ def test_a_bar_stays_for_a_while_when_other_lines_come_between(store: JobStore, 
         if output:
             Path(store.paths.out(job.id)).write_text(output)
         for known in progresses._known.values():
-            known.looked_at = 0
+            known.look_again_at = 0
         view = progresses.of([row], now_s + at_s).get(job.id)
         assert (view and view["percent"]) == shown, at_s
 

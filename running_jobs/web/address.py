@@ -16,10 +16,16 @@ from running_jobs.job import JobStatus, is_job_id
 from running_jobs.saved import is_saved_id
 
 MAX_OFFSET_DIGITS = 15
+MAX_TEXT = 500
+MAX_NAME = 5000  # of a file, with its folders
 
 
-def _any(text: str) -> bool:
-    return True
+def _is_short(text: str) -> bool:
+    return len(text) <= MAX_TEXT  # it stands in every link of the page
+
+
+def _is_a_name(text: str) -> bool:
+    return len(text) <= MAX_NAME
 
 
 def _is_status(text: str) -> bool:
@@ -49,25 +55,25 @@ def _can_be_read(read: Callable[[], str]) -> bool:
 PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     # the list
     "status": _is_status,
-    "context": _any,
-    "q": _any,
+    "context": _is_short,
+    "q": _is_short,
     "since": _is_since,
     "until": _is_until,
     "before": is_cursor,
     # the chosen job
     "job": is_job_id,
-    "tab": _any,
-    "file": _any,
+    "tab": _is_short,
+    "file": _is_a_name,
     "files": _is_offset,
     "pictures": _is_offset,
     "at": _is_offset,
     "upto": _is_offset,
-    "find": _any,
+    "find": _is_short,
     "panes": _is_offset,
     # launching
-    "run": _any,
-    "of": _any,
-    "code": _any,
+    "run": _is_short,
+    "of": _is_short,
+    "code": _is_short,
     "like": is_job_id,
     "kept": is_saved_id,
 }  # fmt: skip

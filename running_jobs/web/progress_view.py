@@ -1,19 +1,19 @@
 """How far active jobs are, from their output: looked at again only where that grew, shared by all who watch.
 
-Reading a job's output for its progress takes some milliseconds, so a request spends at most BUDGET_S on it; what it
-does not come to is shown as it was last, and is looked at first the next time.
+Reading a job's output for its progress takes some milliseconds, so a request begins no further look after BUDGET_S;
+what it does not come to is shown as it was last, and is looked at first the next time. An output that takes long to be
+read is looked at the more rarely.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from running_jobs import files, wording
 from running_jobs.errors import InvalidJob
@@ -27,34 +27,50 @@ from running_jobs.progress_rows import LOOKED_AT
 BUDGET_S = 0.03
 KEPT_S = 15.0  # after the output began to speak of something else
 SOONEST_S = 0.5  # between two looks at the same job
+MOST_SHARE = 0.05  # of a core, for looks at one job
 KNOWN = 1000
 MOST_SAMPLES = 64
 _PERCENT = re.compile(r"^[\d.]+ ?%\s*")  # it stands there already
 _ATTEMPT = re.compile(r"^--- attempt \d+ of \d+, \S+ ---$", re.MULTILINE)
 
 
+class _Shown(NamedTuple):
+    """What was found at a look: never changed, so that it can be shown while somebody looks again."""
+
+    attempt: int
+    progress: Progress
+    left_s: float | None
+    seen_at_s: float
+    lapses_at_s: float = float("inf")
+
+
 @dataclass
 class _Known:
-    """What was found at the last look, whose output had `sizes` then; `samples` are (wall seconds, fraction)."""
+    """What is known of a job, whose output had `sizes` at the last look; `samples` are (wall seconds, fraction)."""
 
     attempt: int = 0
     sizes: tuple[int, int] = (-1, -1)
     looked_at: float = float("-inf")
-    seen_at_s: float = 0.0
-    lapses_at_s: float = float("inf")
-    progress: Progress | None = None
+    look_again_at: float = float("-inf")
+    shown: _Shown | None = None
     samples: list[tuple[float, float]] = field(default_factory=list)
 
-    def learn(self, progress: Progress | None, now_s: float) -> None:
+    def learn(self, row: Summary, progress: Progress | None, now_s: float) -> None:
         if progress is None:  # between two epochs, other lines come: what was said just now still holds
-            self.lapses_at_s = min(self.lapses_at_s, now_s + KEPT_S)
+            if self.shown:
+                self.shown = self.shown._replace(lapses_at_s=min(self.shown.lapses_at_s, now_s + KEPT_S))
             return
-        self.progress, self.seen_at_s, self.lapses_at_s = progress, now_s, float("inf")
         if self.samples and progress.fraction < self.samples[-1][1]:
             self.samples.clear()  # another stage has begun
         self.samples.append((now_s, progress.fraction))
         if len(self.samples) > MOST_SAMPLES:
             del self.samples[1:-1:2]
+        left_s = estimate_s(progress, self.samples, started_s=_seconds(row.started_at), now_s=now_s)
+        self.shown = _Shown(row.attempt, progress, left_s, now_s)
+
+    def begin_attempt(self, number: int) -> None:
+        self.attempt, self.sizes, self.shown = number, (-1, -1), None
+        self.samples.clear()
 
 
 class Progresses:
@@ -68,13 +84,12 @@ class Progresses:
     def of(self, rows: Iterable[Summary], now_s: float) -> dict[str, dict[str, Any]]:
         """Return what is shown of the active ones among these jobs whose progress is known, by id."""
         active = [row for row in rows if row.status is ACTIVE]
-        if not self._lock.acquire(blocking=False):  # somebody looks just now: what was known before will do
-            return {row.id: view for row in active if (view := _view(row, self._known.get(row.id), now_s))}
-        try:
-            self._look(active, now_s)
-            return {row.id: view for row in active if (view := _view(row, self._known[row.id], now_s))}
-        finally:
-            self._lock.release()
+        if self._lock.acquire(blocking=False):  # else somebody looks just now: what was known before will do
+            try:
+                self._look(active, now_s)
+            finally:
+                self._lock.release()
+        return {row.id: view for row in active if (view := _view(row, self._known.get(row.id), now_s))}
 
     def _look(self, rows: list[Summary], now_s: float) -> None:
         for row in rows:
@@ -89,17 +104,17 @@ class Progresses:
             self._known.popitem(last=False)
 
     def _look_at(self, row: Summary, known: _Known, now_s: float) -> None:
-        now = time.monotonic()
-        if row.attempt == known.attempt and now - known.looked_at < SOONEST_S:
+        if row.attempt != known.attempt:
+            known.begin_attempt(row.attempt)
+        elif time.monotonic() < known.look_again_at:
             return
-        sizes = (_size(self._paths.out(row.id)), _size(self._paths.err(row.id)))
-        if row.attempt != known.attempt or sizes != known.sizes:
-            if row.attempt != known.attempt:
-                known.progress = None
-                known.samples.clear()
-            known.learn(self._read(row), now_s)
-            known.attempt, known.sizes = row.attempt, sizes
-        known.looked_at = now
+        known.looked_at = time.monotonic()
+        sizes = (files.size_of(self._paths.out(row.id)), files.size_of(self._paths.err(row.id)))
+        if sizes != known.sizes:
+            known.learn(row, self._read(row), now_s)
+            known.sizes = sizes
+        now = time.monotonic()
+        known.look_again_at = now + max(SOONEST_S, (now - known.looked_at) / MOST_SHARE)
 
     def _read(self, row: Summary) -> Progress | None:
         try:
@@ -112,18 +127,15 @@ class Progresses:
 
 
 def _view(row: Summary, known: _Known | None, now_s: float) -> dict[str, Any] | None:
-    if known is None or known.progress is None or known.attempt != row.attempt or now_s > known.lapses_at_s:
+    shown = known.shown if known else None
+    if shown is None or shown.attempt != row.attempt or now_s > shown.lapses_at_s:
         return None
-    started_s = _seconds(row.started_at)
-    left_s = estimate_s(known.progress, known.samples, started_s=started_s, now_s=known.seen_at_s)
-    if left_s is not None:
-        left_s -= now_s - known.seen_at_s  # its output has been silent since
-    is_late = left_s is None or left_s < 0
+    left_s = -1.0 if shown.left_s is None else shown.left_s - (now_s - shown.seen_at_s)  # silent since then
     return {
-        "percent": int(100 * known.progress.fraction),  # rounded down: 100 is all
-        "text": _PERCENT.sub("", known.progress.text),
-        "left": "" if is_late else wording.roughly(left_s or 0),
-        "ends_at": None if is_late else to_iso(now_s + (left_s or 0)),
+        "percent": int(100 * shown.progress.fraction),  # rounded down: 100 is all
+        "text": _PERCENT.sub("", shown.progress.text),
+        "left": wording.roughly(left_s) if left_s >= 0 else "",
+        "ends_at": to_iso(now_s + left_s) if left_s >= 0 else None,
     }
 
 
@@ -132,13 +144,6 @@ def _seconds(moment: str | None) -> float | None:
         return from_iso(moment) if moment else None
     except (ValueError, IndexError):  # edited by hand
         return None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
 
 
 def _ends(path: str, attempt: int) -> tuple[str, str]:
