@@ -9,9 +9,11 @@ import { noticeEnds } from "./notices.js";
 import { readCharts } from "./chart.js";
 import { sendOnce } from "./once.js";
 import { keepPlace } from "./place.js";
+import { forgetSaid } from "./said.js";
 import { countSelected } from "./selection.js";
 import { showLocalTimes } from "./times.js";
 
+forgetSaid();
 showLocalTimes();
 noticeEnds();
 keepLive(document.querySelector("[data-lost]"));

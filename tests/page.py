@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from .conftest import wait_for
@@ -156,13 +157,12 @@ class Page:
 
     def search(self, text: str = "", status: str = "") -> None:
         """Use the form above the list."""
+        self.run("document.querySelector('#status').value = arguments[0]", status)  # a choice would apply at once
         field = self.browser.find_element(By.ID, "q")
         field.clear()
-        field.send_keys(text)
-        if self.value("#status") == status:
-            self.follow(".filter button")
-        else:
-            self.choose("status", status)
+        before = self.browser.find_element(By.TAG_NAME, "html")
+        field.send_keys(text, Keys.ENTER)
+        wait_for(lambda: _is_replaced(before), "another page after Enter")
 
     def choose(self, select: str, value: str) -> None:
         """Choose in one of the lists above the jobs, known by its id, and wait until the page shows what fits."""

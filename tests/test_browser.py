@@ -418,3 +418,16 @@ def test_the_pictures_of_the_readme_are_taken(tmp_path: Path) -> None:
         assert content.startswith(b"\x89PNG")
         assert struct.unpack(">I", content[16:20]) == (360 if "phone" in picture.name else 1440,)
         assert len(content) < 200_000
+
+
+def test_what_was_said_is_said_once(page: Page, store: JobStore) -> None:
+    page.launch("true", hold=True)
+    assert page.message == "The job was created. It waits until it is started."
+    wait_for(lambda: "said=" not in page.browser.current_url, "an address that can be kept")
+    page.browser.refresh()
+    assert page.message == ""
+
+
+def test_a_job_that_is_gone_is_not_said_to_have_been_killed(page: Page) -> None:
+    page.open("/?job=20000101-000000-000000&said=kill")
+    assert page.message.startswith("Job 20000101-000000-000000 does not exist.")

@@ -17,7 +17,7 @@ from running_jobs.saved import is_saved_id
 
 MAX_OFFSET_DIGITS = 15
 MAX_TEXT = 500
-MAX_NAME = 5000  # of a file, with its folders
+MAX_NAME = 12_000  # of a file, with its folders
 
 
 def _is_short(text: str) -> bool:

@@ -15,6 +15,7 @@ from running_jobs.web.live_sample import samples_of
 from running_jobs.web.shown_job import ShownJob
 
 SHOWN_ROWS = 60
+LEAST_TOPS = {"cores": 0.1, "bytes": 1e6, "percent": 10.0}  # of an axis: less would draw noise as mountains
 SOONEST_S = 0.5  # a rate over less is mostly the clock's own steps
 NEAR_THE_END = 0.92  # a label in the middle of its mark would be cut off there
 Says = Callable[[float], str]
@@ -92,7 +93,7 @@ def _chart(
     peak = max(point.value for run in runs for point in run)
     length_s = [run[-1].at_s - run[0].at_s or 1.0 for run in runs]
     mean = sum(geometry.mean(run) * part_s for run, part_s in zip(runs, length_s)) / sum(length_s)
-    steps = geometry.axis(peak)
+    steps = geometry.axis(max(peak, LEAST_TOPS[unit]))
     top = steps[-1]
     return {
         "name": name,
@@ -140,6 +141,8 @@ def _rows(samples: list[Sample], times: list[float]) -> list[dict[str, Any]]:
 
 
 def _cores(value: float) -> str:
+    if 0 < value < 0.005:
+        return "under 0.01 cores"
     shown = f"{value:.2f}".rstrip("0").rstrip(".") if value < 10 else f"{value:.0f}"
     return f"{shown} core" if shown == "1" else f"{shown} cores"
 

@@ -37,10 +37,10 @@ def files_tab(shown: ShownJob) -> dict[str, Any]:
 
 
 def files_head(shown: ShownJob) -> dict[str, Any]:
-    """Return what the head of the panel shows, whatever the tab: how many files there are, and the newest pictures."""
+    """Return what the head of the panel shows, whatever the tab: the number of files, and the newest pictures."""
     loaded = (file for file in shown.results.pictures if file.size <= LOADED_BYTES)
     pictures = [_file_view(file) for file in islice(loaded, NEWEST_PICTURES)]
-    return {"files_total": shown.results.total, "pictures": pictures[::-1]}
+    return {"files_total": shown.results.total, "pictures": pictures}
 
 
 def _file_view(file: ResultFile) -> dict[str, Any]:

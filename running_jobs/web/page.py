@@ -75,8 +75,8 @@ def render_page(
     if "job" in parameters and editor is None:
         try:
             chosen = job_view(parts(), outlook, parameters, not live)
-        except NoSuchJob as missing:
-            error = error or (None if message else missing)
+        except NoSuchJob as missing:  # gone since: what was said of it then is not true any more
+            error, message = error or missing, None
         except JobsError as unreadable:
             error = error or unreadable
     strip = page_view.strip_view(parts(), outlook)
