@@ -113,13 +113,8 @@ class Page:
     def tab(self, name: str) -> None:
         """Open one of the chosen job's tabs; what stands behind its name is passed over."""
         wait_for(lambda: name in self.text(".tabs"), lambda: f"the tab {name}")
-        self.browser.get(
-            next(
-                link.get_attribute("href")
-                for link in self.browser.find_elements(By.CSS_SELECTOR, ".tabs a")
-                if link.text.split()[0] == name
-            )
-        )
+        links = "return [...document.querySelectorAll('.tabs a')].map((link) => [link.textContent.trim(), link.href])"
+        self.browser.get(next(address for text, address in self.run(links) if text.split()[0] == name))
 
     def fill(self, form: str = ".launch", **fields: str) -> None:
         """Fill fields of a form, the launch form if none is named, known by their names."""
