@@ -259,6 +259,17 @@ def test_json_is_indented_unless_it_is_none(shown: Callable[..., str], folder: P
         assert text[:100] in html.unescape(shown(file="a.json"))
 
 
+def test_json_that_would_be_too_long_or_cannot_be_sent_is_shown_as_it_is(
+    shown: Callable[..., str], folder: Path
+) -> None:
+    nested = "[" * 900 + ",".join("1" * 31_000) + "]" * 900
+    for text in (nested, '{"a":"\\ud800"}'):
+        (folder / "a.json").write_text(text)
+        page = html.unescape(shown(file="a.json"))
+        assert text in page
+        assert len(page) < 80_000
+
+
 @pytest.mark.parametrize("content", [b"\x7fELF\0\0\1", bytes(range(128, 256)) * 10])
 def test_what_is_no_text_can_be_downloaded(shown: Callable[..., str], folder: Path, content: bytes) -> None:
     for name in ("model", "a.csv", "a.txt"):

@@ -17,6 +17,7 @@ from running_jobs.web.listing import ResultFile
 
 MAX_BYTES = 64 << 10
 TAIL_BYTES = 16 << 10
+MAX_INDENTED = 256 << 10  # characters: of what is nested deeply, the indents are a thousand times what they set off
 MAX_ROWS = 50
 MAX_COLUMNS = 20
 MAX_CELL = 200  # characters
@@ -91,12 +92,20 @@ def _text(data: bytes) -> str:
 
 
 def indented(data: bytes) -> str:
-    """Return JSON as people read it; what is none, or is nested too deeply, as it is."""
+    """Return JSON as people read it; what is none, is nested too deeply, or would be too long, as it is."""
     text = _text(data)
+    made, length = [], 0
     try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
+        for piece in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(json.loads(text)):
+            made.append(piece)
+            length += len(piece)
+            if length > MAX_INDENTED:
+                return text
+        shown = "".join(made)
+        shown.encode()
+    except (ValueError, RecursionError):  # UnicodeEncodeError too: half of a pair of surrogates
         return text
+    return shown
 
 
 def table_of(excerpt: Excerpt, delimiter: str | None) -> dict[str, Any] | None:
