@@ -418,6 +418,16 @@ def test_names_in_an_archive_lead_nowhere_else(folder: Path, forms: Forms, job: 
     assert all(name.startswith(f"job-{job.id}/") and "\\" not in name and "/../" not in name for name in names)
 
 
+def test_names_that_read_alike_are_told_apart_without_trying_all_before(tmp_path: Path) -> None:
+    for number in range(600):
+        with open(os.fsencode(tmp_path) + bytes((47, 0x80 + number % 60, 0x80 + number // 60)), "w"):
+            pass
+    (tmp_path / "\ufffd\ufffd_2").touch()
+    names = unpacked(b"".join(archive(str(tmp_path), "top"))).namelist()
+    assert len(set(names)) == 601
+    assert max(map(len, names)) == len("top/??_2_601") - 2
+
+
 def test_files_that_change_or_vanish_meanwhile_do_not_break_an_archive(tmp_path: Path) -> None:
     for name in ("1", "2", "3", "4", "5"):
         (tmp_path / name).write_bytes(b"x" * 300_000)

@@ -96,7 +96,7 @@ def archive(folder: str, top: str) -> Iterator[bytes]:
 
     A file that is gone when its turn comes is left out; of one that grows there is what it held then.
     """
-    unsent = _Unsent()
+    unsent, names = _Unsent(), _Names()
     with zipfile.ZipFile(unsent, "w") as made:  # type: ignore[call-overload] # has what it needs of IO
         for file in walk(folder):
             try:
@@ -105,7 +105,7 @@ def archive(folder: str, top: str) -> Iterator[bytes]:
                 continue
             with os.fdopen(descriptor, "rb", buffering=0) as source:
                 status = os.fstat(descriptor)
-                entry = _entry(_unique(f"{top}/{_safe(file.name)}", made), file, status)
+                entry = _entry(names.unique(f"{top}/{_safe(file.name)}"), file, status)
                 with made.open(entry, "w", force_zip64=status.st_size >= LARGE) as place:
                     left = status.st_size
                     while left and (chunk := source.read(min(CHUNK, left))):
@@ -119,10 +119,21 @@ def _safe(name: str) -> str:
     return as_text(name).replace("\\", "_")
 
 
-def _unique(name: str, made: zipfile.ZipFile) -> str:
-    while name in made.NameToInfo:  # two names that differ only in what was replaced
-        name += "_"
-    return name
+class _Names:
+    """The names that an archive holds. Those that differ only in what was replaced are numbered."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}  # so that the next number is not searched from the first on
+
+    def unique(self, name: str) -> str:
+        """Return a name, or one like it that no file had yet."""
+        found = name
+        while found in self._taken:
+            self._counts[name] = count = self._counts.get(name, 1) + 1
+            found = f"{name}_{count}"
+        self._taken.add(found)
+        return found
 
 
 def _entry(name: str, file: ResultFile, status: os.stat_result) -> zipfile.ZipInfo:
