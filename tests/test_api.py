@@ -243,6 +243,9 @@ def test_raw_logs_in_parts(server: Server, store: JobStore) -> None:
     beyond = server.get(url, headers={"Range": f"bytes={len(content)}-"})
     assert (beyond.code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(content)}")
     assert server.get(url, headers={"Range": "nonsense"}).body == content
+    for validator in ('"stale"', "Sat, 01 Jan 2000 00:00:00 GMT"):
+        changed = server.get(url, headers={"Range": "bytes=5-9", "If-Range": validator})
+        assert (changed.code, changed.body, changed.headers.get("Content-Range")) == (200, content, None)
     tail = server.get(f"{url}?offset={len(content) - 3}")
     assert (tail.code, tail.body, tail.headers["X-Next-Offset"]) == (200, content[-3:], str(len(content)))
     assert server.get(f"{url}?offset=999999").body == b""

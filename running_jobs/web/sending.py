@@ -87,7 +87,8 @@ def _send(descriptor: int, size: int, start: int | None, content_type: str) -> R
     file = os.fdopen(descriptor, "rb")
     code, end = 200, size
     headers: dict[str, Any] = {"Accept-Ranges": "bytes", "Content-Type": content_type}
-    wanted = request.range if start is None else None
+    is_whole = start is not None or "If-Range" in request.headers  # nothing we sent can match it (RFC 9110, 13.1.5)
+    wanted = None if is_whole else request.range
     if wanted is not None and wanted.units == "bytes" and len(wanted.ranges) == 1:
         first = wanted.ranges[0][0]
         whole = first is not None and -first > size > 0  # the last N bytes of fewer: all (RFC 9110, 14.1.2)
