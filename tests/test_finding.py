@@ -398,8 +398,20 @@ def test_what_goes_is_looked_at_in_bounds_and_through_no_link(store: JobStore, t
     assert found.file_bytes < 500
     cut = what_goes(store.paths, [job.id, linked.id], look_at=3)
     assert (cut.files, cut.is_whole) == (3, False)
-    assert "more than 3 files (more than" in cut.text
+    assert "at least 3 files (at least" in cut.text
     assert what_goes(store.paths, ["20200101-gone"]).text == ""
+
+
+def test_folders_count_among_what_is_looked_at_before_a_deletion(store: JobStore) -> None:
+    store.prepare()
+    job = add(store, "one")
+    for number in range(5):
+        os.makedirs(f"{store.paths.results(job.id)}/{number}/inner")
+    whole = what_goes(store.paths, [job.id], look_at=10)
+    assert (whole.looked_at, whole.is_whole) == (10, True)
+    cut = what_goes(store.paths, [job.id], look_at=9)
+    assert (cut.looked_at, cut.is_whole) == (9, False)
+    assert "9 folders and what else there is" in cut.text
 
 
 # --- times on the page

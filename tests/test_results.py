@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from running_jobs.actions import Actions
+from running_jobs.errors import InvalidJob
 from running_jobs.job import Job
 from running_jobs.store import JobStore
 from running_jobs.web import listing
@@ -141,8 +142,8 @@ def test_the_folder_is_walked_once_for_a_page(
 ) -> None:
     lay(folder, "a.png", "b.txt")
     walked = []
-    walk = listing.walk
-    monkeypatch.setattr(listing, "walk", lambda place: walked.append(place) or walk(place))
+    walk = listing.Walk
+    monkeypatch.setattr(listing, "Walk", lambda place: walked.append(place) or walk(place))
     shown()
     shown(file="a.png")
     assert walked == [str(folder)] * 2
@@ -173,6 +174,31 @@ def test_more_files_than_are_looked_at_are_said_to_be_more(
     assert "files.zip" not in page
     answer = forms.get(f"/jobs/{job.id}/files.zip")
     assert (answer.code, b"too many for one archive" in answer.body) == (400, True)
+
+
+def test_a_folder_of_more_folders_than_are_looked_at_is_not_called_empty(
+    shown: Callable[..., str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (folder / str(number)).mkdir()
+    assert "No files." in shown()
+    monkeypatch.setattr(listing, "MAX_LOOKED_AT", 2)
+    assert "0 or more files" in shown()
+
+
+def test_folders_and_links_count_among_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        (tmp_path / f"deep/{number}").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("/etc")
+    os.mkfifo(tmp_path / "fifo")
+    lay(tmp_path, "a.txt", "deep/2/b.txt")  # eight entries
+    for bound, total in ((8, 2), (7, 1), (3, None), (0, 0)):  # of three, which ones is the file system's choice
+        monkeypatch.setattr(listing, "MAX_LOOKED_AT", bound)
+        listed = listing.list_files(str(tmp_path))
+        assert total is None or listed.total == total
+        assert listed.is_whole == (bound == 8)
+    with pytest.raises(InvalidJob):
+        list(archive(str(tmp_path), "top"))
 
 
 def test_a_large_picture_is_not_loaded_by_itself(

@@ -19,7 +19,7 @@ from running_jobs import files
 from running_jobs.errors import InvalidJob, TooBusy
 from running_jobs.job import Job
 from running_jobs.web.file_kinds import TABLE, TEXT, kind_of
-from running_jobs.web.listing import MAX_LOOKED_AT, ResultFile, as_text, walk
+from running_jobs.web.listing import MAX_LOOKED_AT, ResultFile, Walk, as_text
 from running_jobs.web.parts import Parts
 from running_jobs.web.sending import SANDBOX, attachment
 
@@ -32,7 +32,7 @@ def send(parts: Parts, job: Job) -> Response:
     """Send all files that a job left as an archive. Raise TooBusy while two are being sent, InvalidJob for too many."""
     folder = parts.store.paths.results(job.id)
     if not parts.listings.of(folder).is_whole:
-        raise InvalidJob("files", f"are more than {MAX_LOOKED_AT}, too many for one archive; fetch them by themselves")
+        raise _too_many()
     if not parts.archive_places.acquire(blocking=False):
         raise TooBusy("Two archives are being sent already")
     body = _Body(archive(folder, top_of(job)), parts.archive_places.release)
@@ -47,6 +47,11 @@ def top_of(job: Job) -> str:
     """Return the name of the archive's one folder: what people know the job by, and its id."""
     known_as = re.sub(r"[^\w.-]+", "-", " ".join((job.name or "").split())).strip("-.")[:60]
     return f"{known_as}-{job.id}" if known_as else f"job-{job.id}"
+
+
+def _too_many() -> InvalidJob:
+    why = f"are, with their folders, more than {MAX_LOOKED_AT}, too many for one archive; fetch them by themselves"
+    return InvalidJob("files", why)
 
 
 class _Body:
@@ -94,11 +99,12 @@ class _Unsent:
 def archive(folder: str, top: str) -> Iterator[bytes]:
     """Make an archive of the files below a folder, part by part; in it all are below one folder, `top`.
 
-    A file that is gone when its turn comes is left out; of one that grows there is what it held then.
+    A file that is gone when its turn comes is left out; of one that grows there is what it held then. Raise InvalidJob,
+    so that no archive looks whole that is not, if there have become too many.
     """
-    unsent, names = _Unsent(), _Names()
+    unsent, names, walk = _Unsent(), _Names(), Walk(folder)
     with zipfile.ZipFile(unsent, "w") as made:  # type: ignore[call-overload] # has what it needs of IO
-        for file in walk(folder):
+        for file in walk:
             try:
                 descriptor = files.open_beneath(folder, file.name)
             except OSError:  # gone meanwhile, or not to be read by us
@@ -111,6 +117,8 @@ def archive(folder: str, top: str) -> Iterator[bytes]:
                     while left and (chunk := source.read(min(CHUNK, left))):
                         left -= place.write(chunk)
                         yield from unsent.take(CHUNK)
+        if not walk.is_whole:
+            raise _too_many()
     yield from unsent.take()
 
 

@@ -1,4 +1,4 @@
-"""What goes when jobs are deleted: how large their logs and results are. Looks at a bounded number of files."""
+"""What goes when jobs are deleted: how large their logs and results are. Looks at a bounded number of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from running_jobs import wording
 from running_jobs.paths import JobPaths
 
-LOOKED_AT = 1000  # files of results: enough to say how much it is
+LOOKED_AT = 1000  # files and folders of results: enough to say how much it is
 
 
 @dataclass
 class Going:
     """Sizes by the name of a log, of all jobs together; and how many files of results there are, and their bytes.
 
-    `is_whole` is false if there are more files than were looked at.
+    `looked_at` counts their folders too; `is_whole` is false if there are more than were looked at.
     """
 
     logs: dict[str, int]
     files: int = 0
     file_bytes: int = 0
+    looked_at: int = 0
     is_whole: bool = True
 
     @property
@@ -30,9 +31,11 @@ class Going:
         """What goes, in words: `out (1.2 MB), err (0 B), 12 files (3.4 MB)`."""
         said = [f"{name} ({wording.size(count)})" for name, count in self.logs.items()]
         if self.files:
-            more = "" if self.is_whole else "more than "
-            files = f"{more}{self.files} {'file' if self.files == 1 else 'files'}"
-            said.append(f"{files} ({more}{wording.size(self.file_bytes)})")
+            least = "" if self.is_whole else "at least "
+            files = f"{least}{self.files} {'file' if self.files == 1 else 'files'}"
+            said.append(f"{files} ({least}{wording.size(self.file_bytes)})")
+        elif not self.is_whole:
+            said.append(f"{self.looked_at} folders and what else there is")
         return ", ".join(said)
 
 
@@ -59,12 +62,13 @@ def _add_results(going: Going, folder: str, look_at: int) -> None:
             continue
         with entries:
             for entry in entries:
+                if going.looked_at == look_at:
+                    going.is_whole = False
+                    return
+                going.looked_at += 1
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                     continue
-                if going.files == look_at:
-                    going.is_whole = False
-                    return
                 going.files += 1
                 going.file_bytes += _size_of(entry.path) or 0
 

@@ -56,7 +56,7 @@ class ResultFile(NamedTuple):
 class Listing:
     """The newest files, at most 10,000, newest first; `total` and `total_bytes` count the others too.
 
-    With `is_whole` False there are more than 100,000, and who is the newest of all was not looked for.
+    With `is_whole` False there are more than 100,000 entries, and who is the newest of all was not looked for.
     """
 
     files: list[ResultFile]
@@ -80,47 +80,59 @@ def as_text(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def walk(folder: str) -> Iterator[ResultFile]:
-    """Yield the regular files below a folder, those of each folder by name; what vanishes meanwhile is passed over."""
-    folders = [] if os.path.islink(folder) else [""]
-    while folders:
-        inner = folders.pop()
-        below = []
-        for entry in _entries(f"{folder}/{inner}"):
-            name = f"{inner}/{entry.name}" if inner else entry.name
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            if stat.S_ISDIR(found.st_mode):
-                below.append(name)
-            elif stat.S_ISREG(found.st_mode):
-                yield ResultFile(name, found.st_size, min(max(found.st_mtime_ns, _FIRST_NS), _LAST_NS))
-        folders.extend(reversed(below))
+class Walk:
+    """Goes once through the regular files below a folder, those of each folder by name; what vanishes is passed over.
 
+    At most 100,000 entries are looked at, folders and links among them; with `is_whole` False there were more.
+    """
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(islice(entries, MAX_LOOKED_AT + 1), key=attrgetter("name"))
-    except OSError:
-        return []
+    def __init__(self, folder: str) -> None:
+        self.is_whole = True
+        self._folder = folder
+        self._left = MAX_LOOKED_AT
+
+    def __iter__(self) -> Iterator[ResultFile]:
+        folders = [] if os.path.islink(self._folder) else [""]
+        while folders and self.is_whole:
+            inner = folders.pop()
+            below = []
+            for entry in self._entries(f"{self._folder}/{inner}"):
+                name = f"{inner}/{entry.name}" if inner else entry.name
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                if stat.S_ISDIR(found.st_mode):
+                    below.append(name)
+                elif stat.S_ISREG(found.st_mode):
+                    yield ResultFile(name, found.st_size, min(max(found.st_mtime_ns, _FIRST_NS), _LAST_NS))
+            folders.extend(reversed(below))
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(islice(entries, self._left), key=attrgetter("name"))
+                self.is_whole = next(entries, None) is None
+        except OSError:
+            return []
+        self._left -= len(found)
+        return found
 
 
 def list_files(folder: str) -> Listing:
-    """Look at the files below a folder, at most 100,000 of them."""
+    """Look at the files below a folder."""
     total = total_bytes = 0
 
     def counted() -> Iterator[ResultFile]:
         nonlocal total, total_bytes
-        for file in islice(found, MAX_LOOKED_AT):
+        for file in walk:
             total += 1
             total_bytes += file.size
             yield file
 
-    found = walk(folder)
+    walk = Walk(folder)
     newest = heapq.nlargest(MAX_FILES, counted(), key=attrgetter("mtime_ns", "name"))
-    return Listing(newest, total, total_bytes, is_whole=next(found, None) is None)
+    return Listing(newest, total, total_bytes, walk.is_whole)
 
 
 class Listings:
