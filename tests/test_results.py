@@ -24,6 +24,8 @@ from running_jobs.job import Job
 from running_jobs.store import JobStore
 from running_jobs.web import listing
 from running_jobs.web.archive import archive
+from running_jobs.web.places import COUNT, IDLE_S, MAX_THREADS, Places
+from running_jobs.web.serving import THREADS
 
 from .conftest import Server, require, wait_for
 from .forms import Forms
@@ -518,6 +520,58 @@ def test_two_archives_are_sent_at_once_in_little_memory_while_others_are_served(
     taken = wait_for(lambda: (answer := server.get(path)).code == 200 and answer, "both places")
     assert len(taken.body) > 600_000_000
     assert process.memory_info().rss - before < 60_000_000, "the server queues up to 16 MB for each"
+
+
+class Clock:
+    """A clock that stands until it is moved on."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+def test_who_reads_nothing_for_a_minute_loses_the_place_to_the_next(folder: Path, forms: Forms, job: Job) -> None:
+    (folder / "a").touch()
+    os.truncate(folder / "a", 1_000_000)
+    clock = Clock()
+    forms.client.application.extensions["running_jobs"].archive_places = Places(clock.now_s)
+
+    def ask() -> Any:
+        return forms.client.get(f"/jobs/{job.id}/files.zip", buffered=False)
+
+    stalled, reading = ask(), ask()
+    stalled_parts, parts = iter(stalled.response), iter(reading.response)
+    next(stalled_parts), next(parts)  # made before the answers began
+    clock.at_s = IDLE_S
+    assert ask().status_code == 503
+    next(parts)
+    clock.at_s += 1
+    third = ask()
+    assert third.status_code == 200
+    assert ask().status_code == 503, "the one that reads keeps its place"
+    with pytest.raises(ConnectionAbortedError):
+        next(stalled_parts)
+    stalled.close()
+    assert ask().status_code == 503, "a place that is lost is not left as well"
+    assert len(b"".join(parts)) > 800_000, "all that was left"
+    reading.close()
+    assert ask().status_code == 200
+    third.close()
+
+
+def test_clients_that_read_nothing_never_hold_all_threads() -> None:
+    clock = Clock()
+    places = Places(clock.now_s)
+    taken = []
+    for _ in range(THREADS):
+        taken.append(places.take())
+        clock.at_s += IDLE_S + 1
+    held = [place for place in taken if place is not None]
+    assert COUNT < len(held) == MAX_THREADS < THREADS
+    held[0].leave()
+    assert places.take() is not None
 
 
 # --- in a browser

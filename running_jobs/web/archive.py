@@ -1,6 +1,7 @@
 """All results of a job as one ZIP archive, made while it is sent: what is not sent yet is not read yet.
 
-Who reads it slowly holds one of the server's threads, so only two are sent at once.
+Who reads it slowly holds one of the server's threads, so only two are sent at once. One whose client has read nothing
+for a minute is given up when somebody else asks; its thread stays blocked until that client reads or hangs up.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import stat
 import struct
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from flask import Response
 
@@ -21,6 +22,7 @@ from running_jobs.job import Job
 from running_jobs.web.file_kinds import TABLE, TEXT, kind_of
 from running_jobs.web.listing import MAX_LOOKED_AT, ResultFile, Walk, as_text
 from running_jobs.web.parts import Parts
+from running_jobs.web.places import Place
 from running_jobs.web.sending import SANDBOX, attachment
 
 CHUNK = 64 << 10
@@ -33,9 +35,10 @@ def send(parts: Parts, job: Job) -> Response:
     folder = parts.store.paths.results(job.id)
     if not parts.listings.of(folder).is_whole:
         raise _too_many()
-    if not parts.archive_places.acquire(blocking=False):
+    place = parts.archive_places.take()
+    if place is None:
         raise TooBusy("Two archives are being sent already")
-    body = _Body(archive(folder, top_of(job)), parts.archive_places.release)
+    body = _Body(archive(folder, top_of(job)), place)
     answer = Response(body, content_type="application/zip", direct_passthrough=True)
     answer.headers["Content-Disposition"] = attachment(f"{top_of(job)}.zip")
     answer.headers["Content-Security-Policy"] = SANDBOX
@@ -57,22 +60,23 @@ def _too_many() -> InvalidJob:
 class _Body:
     """The parts of an archive, sent or given up; then its place is free."""
 
-    def __init__(self, chunks: Iterator[bytes], leave: Callable[[], None]) -> None:
+    def __init__(self, chunks: Generator[bytes, None, None], place: Place) -> None:
         self._chunks = chunks
-        self._leave: Callable[[], None] | None = leave
+        self._place = place
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._chunks)
+        self._place.step()
+        chunk = next(self._chunks)
+        self._place.step()  # what it took to make the part is not the client's
+        return chunk
 
     def close(self) -> None:
         """Let the next one begin; the second time this does nothing."""
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            self._chunks.close()  # type: ignore[attr-defined] # a generator's
-            leave()
+        self._chunks.close()
+        self._place.leave()
 
 
 class _Unsent:
@@ -96,7 +100,7 @@ class _Unsent:
         return (taken,)
 
 
-def archive(folder: str, top: str) -> Iterator[bytes]:
+def archive(folder: str, top: str) -> Generator[bytes, None, None]:
     """Make an archive of the files below a folder, part by part; in it all are below one folder, `top`.
 
     A file that is gone when its turn comes is left out; of one that grows there is what it held then. Raise InvalidJob,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import threading
 
 from flask import current_app
 
@@ -18,6 +17,7 @@ from running_jobs.web.described import Described
 from running_jobs.web.host import Host
 from running_jobs.web.listing import Listings
 from running_jobs.web.log_live import LiveLogs
+from running_jobs.web.places import Places
 from running_jobs.web.progress_view import Progresses
 from running_jobs.worker_actions import WorkerActions
 
@@ -35,7 +35,7 @@ class Parts:
         self.live_logs = LiveLogs()
         self.index = JobIndex(self.store)
         self.listings = Listings()
-        self.archive_places = threading.BoundedSemaphore(2)
+        self.archive_places = Places()
         self.progresses = Progresses(self.store.paths)
         self.host = Host(settings.data)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
