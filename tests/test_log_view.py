@@ -711,6 +711,9 @@ def test_a_text_is_found_from_the_end_upwards_and_from_match_to_match(log: Log) 
         ("\\d+", b"5 \\d+"),
         ("ÄRGER", "so ein ärger".encode()),
         ("straße", "die STRAßE".encode()),
+        ("straße", b"die STRASSE"),
+        ("größe", "ẞß \u0130 \xff \x1b[1mGRÖ\x1b[0mẞE".encode()),
+        ("é", b"\xff\xc3 \xc3\x89"),
     ],
 )
 def test_a_text_is_found_as_it_is_whatever_its_case_and_colours(
@@ -728,6 +731,25 @@ def test_a_text_is_found_as_it_is_whatever_its_case_and_colours(
 def test_what_is_not_there_is_not_found(live: Callable[..., LogSource], text: str) -> None:
     source = live(data=b"abe\none\ntwo\nline\x1b[31m\nt\n")
     assert source.find(text, 0, None) == source.find(text, None, None) == log_search.Found()
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+@pytest.mark.parametrize("text", ["{199}x", "x{199}", "{1}x{198}", "{100}x{99}"])
+def test_no_text_takes_long_to_look_for(letter: str, text: str) -> None:
+    text = re.sub(r"\{(\d+)\}", lambda found: letter * int(found[1]), text)
+    data = (letter * log_search.CHUNK + text + letter * 1000).encode()
+    wanted, place = log_search.Wanted(text), data.index(text.encode())
+    began_s = time.thread_time()
+    found = [find(part) for find in (wanted.first, wanted.last) for part in (data, data[:place])]
+    assert time.thread_time() - began_s < 1, "a pattern takes ten times as long"
+    assert found == [place, -1, place, -1]
+
+
+def test_the_first_and_the_last_of_many_are_found_where_they_are() -> None:
+    data = "ẞ É\x1b[0m ".encode() * 3 + b"ss"
+    assert (log_search.Wanted("É").first(data), log_search.Wanted("é").last(data)) == (4, 2 * 11 + 4)
+    assert (log_search.Wanted("ß").first(data), log_search.Wanted("ß").last(data)) == (0, 33)
+    assert log_search.Wanted("s").first(data) == 33
 
 
 @pytest.mark.parametrize("distance", [-5, -4, -1, 0, 1])

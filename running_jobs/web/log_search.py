@@ -10,6 +10,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from typing import AnyStr
 
 MOST_BYTES = 64 << 20  # in one request
 BUDGET_S = 0.15
@@ -18,7 +19,6 @@ OVERLAP = 8 << 10  # no match is longer, escapes within it included
 LONGEST_TEXT = 200
 LINE_BYTES = 64 << 10  # how far around a match its line's begin and end are looked for
 _ESCAPE = rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,2100}(?:\x07|\x1b\\))"
-_BETWEEN = b"(?:" + _ESCAPE + b"){0,16}"
 _escapes = re.compile(_ESCAPE)
 
 
@@ -36,36 +36,64 @@ class Found:
 
 
 class Wanted:
-    """A text that is looked for."""
+    """A text that is looked for, in a time that grows with the data alone: a pattern would try each of its places anew.
+
+    In data without its escapes and in small letters, it stands as it is.
+    """
 
     def __init__(self, text: str) -> None:
         text = " ".join(text.split())[:LONGEST_TEXT]
-        self._plain = text.lower().encode(errors="replace") if text.isascii() else None
-        self._pattern = re.compile(_BETWEEN.join(_either_case(letter) for letter in text))
-        self._whole = re.compile(b"".join(_either_case(letter) for letter in text))
+        self._plain = text.lower().encode() if text.isascii() else None
+        self._folded = text.casefold()
 
     def first(self, data: bytes) -> int:
         """Return where the first match begins; -1 if there is none."""
-        if not self._may_hold(data):
-            return -1
-        found = self._pattern.search(data)
-        return found.start() if found else -1
+        return self._find(data, is_last=False)
 
     def last(self, data: bytes) -> int:
         """Return where the last match begins; -1 if there is none."""
-        if not self._may_hold(data):
-            return -1
-        if self._plain is not None and b"\x1b" not in data:
-            return data.lower().rfind(self._plain)
-        last = -1
-        for found in self._pattern.finditer(data):
-            last = found.start()
-        return last
+        return self._find(data, is_last=True)
 
-    def _may_hold(self, data: bytes) -> bool:
-        """Say whether there may be a match: much faster than to find where."""
+    def _find(self, data: bytes, is_last: bool) -> int:
         bare = _escapes.sub(b"", data) if b"\x1b" in data else data
-        return self._plain in bare.lower() if self._plain is not None else self._whole.search(bare) is not None
+        if self._plain is not None:
+            small, plain = bare.lower(), self._plain
+            at = _rfind(small[::-1], plain[::-1]) if is_last else small.find(plain)
+        else:
+            text = bare.decode(errors="surrogateescape")
+            folded = text.casefold()
+            at = _rfind(folded[::-1], self._folded[::-1]) if is_last else folded.find(self._folded)
+            at = _bytes_before(text, at) if at >= 0 else at
+        return at if at < 0 or bare is data else _with_escapes(data, at)
+
+
+def _rfind(backwards: AnyStr, wanted: AnyStr) -> int:
+    """Return where the last match begins, in data and text turned round: only `find` takes no longer for any text."""
+    at = backwards.find(wanted)
+    return at if at < 0 else len(backwards) - at - len(wanted)
+
+
+def _bytes_before(text: str, folded_at: int) -> int:
+    """Return how many bytes are before a place in the folded text, in which some letters have become two."""
+    begin, end = 0, len(text)
+    while end - begin > 1:
+        middle = (begin + end) // 2
+        length = len(text[begin:middle].casefold())
+        if length <= folded_at:
+            begin, folded_at = middle, folded_at - length
+        else:
+            end = middle
+    return len(text[:begin].encode(errors="surrogateescape"))
+
+
+def _with_escapes(data: bytes, bare_at: int) -> int:
+    """Return where in the data a place is that is known without its escapes."""
+    skipped = 0
+    for escape in _escapes.finditer(data):
+        if escape.start() - skipped > bare_at:
+            break
+        skipped += len(escape[0])
+    return bare_at + skipped
 
 
 def find_from(descriptor: int, wanted: Wanted, offset: int) -> Found:
@@ -107,9 +135,3 @@ def _in_its_line(descriptor: int, match: int) -> Found:
     line = begin + newline + 1 if newline >= 0 or begin == 0 else match
     newline = os.pread(descriptor, LINE_BYTES, match).find(b"\n")
     return Found(line=line, match=match, end=match + newline + 1 if newline >= 0 else match + 1)
-
-
-def _either_case(letter: str) -> bytes:
-    kinds = {letter, letter.lower(), letter.upper()}
-    either = b"|".join(sorted(re.escape(kind.encode(errors="replace")) for kind in kinds))
-    return either if len(kinds) == 1 else b"(?:" + either + b")"
