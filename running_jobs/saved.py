@@ -7,10 +7,11 @@ nor deleted.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from running_jobs import checks, files
@@ -92,7 +93,8 @@ class SavedCommands:
             raise InvalidJob("command", f"is too large to be kept: {len(content)} bytes, at most {MAX_BYTES}")
         with self._store.door():
             found, problems = self.all()
-            saved_id = next((saved.id for saved in found if saved.name == name), None) or _digest(name)
+            same = (saved.id for saved in found if saved.name == name)
+            saved_id = next(same, None) or _new_id(name, {saved.id for saved in found})
             if saved_id in problems:
                 raise UnreadableSaved(saved_id, problems[saved_id])
             if len(self._ids()) >= MAX_SAVED and saved_id not in self._ids():
@@ -135,6 +137,12 @@ def read_name(typed: str) -> str:
     if len(name) > MAX_NAME or not name.isprintable():
         raise InvalidJob(NAME_FIELD, f"expected a name of at most {MAX_NAME} characters that can be seen")
     return name
+
+
+def _new_id(name: str, taken: Collection[str]) -> str:
+    """Return the name's digest, or another if a file that was renamed inside by hand has that."""
+    digests = (_digest(name + "\n" * count) for count in itertools.count())
+    return next(digest for digest in digests if digest not in taken)
 
 
 def _digest(name: str) -> str:

@@ -363,6 +363,17 @@ def test_a_file_laid_there_by_hand_keeps_its_name(kept: SavedCommands, data: Pat
         kept.get("nightly")
 
 
+def test_what_was_renamed_by_hand_is_not_overwritten(kept: SavedCommands, data: Path) -> None:
+    options = {"command": {"type": "exec", "cmd": "true"}, "start": True}
+    for name in ("B", "C"):
+        path = data / "saved" / f"{kept.keep('A', options).id}.json"
+        path.write_text(path.read_text().replace('"A"', f'"{name}"'))
+    third = kept.keep("A", options)
+    assert [saved.name for saved in kept.all()[0]] == ["A", "B", "C"]
+    assert kept.keep("A", options).id == third.id
+    assert len(kept.all()[0]) == 3
+
+
 def test_a_folder_that_is_a_link_is_not_followed(kept: SavedCommands, data: Path, tmp_path: Path, forms: Forms) -> None:
     (tmp_path / "elsewhere").mkdir()
     record = {"name": "a", "options": {"command": {"type": "exec", "cmd": "true"}}}
