@@ -132,11 +132,11 @@ class JobIndex:
         with self._lock:
             self._refresh()
             asked = (wanted, before, limit)
-            if asked not in self._pages:
-                if len(self._pages) >= KEPT_PAGES:
-                    self._pages.clear()
-                self._pages[asked] = self._find(wanted, before, limit)
-            return self._pages[asked]
+            page = self._pages.pop(asked, None) or self._find(wanted, before, limit)
+            self._pages[asked] = page  # as the last: the first is the one that nobody has asked for the longest
+            if len(self._pages) > KEPT_PAGES:
+                del self._pages[next(iter(self._pages))]
+            return page
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each status."""

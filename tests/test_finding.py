@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
+from running_jobs import index as index_module
 from running_jobs.actions import Actions
 from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidJob
@@ -173,6 +175,49 @@ def test_a_search_ends_where_nothing_more_can_fit(store: JobStore, monkeypatch: 
         looked.clear()
         names(index, wanted)
         assert len(looked) == most, looked
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the titles of the rows that were looked at."""
+    titles: list[str] = []
+    fits = JobFilter.fits
+    monkeypatch.setattr(JobFilter, "fits", lambda self, row: titles.append(row.title) or fits(self, row))
+    return titles
+
+
+@pytest.mark.parametrize("span, step_s", [("7d", 60), ("24h", 60), ("15m", 10)])
+def test_who_asks_for_the_last_days_again_gets_the_page_that_is_kept(
+    local: LocalClient, store: JobStore, monkeypatch: pytest.MonkeyPatch, looked: list[str], span: str, step_s: int
+) -> None:
+    store.prepare()
+    add(store, "one", NOON)
+    now_s = NOON
+    monkeypatch.setattr(time, "time", lambda: now_s)
+
+    def looks() -> int:
+        looked.clear()
+        assert local.get(f"/jobs?since={span}&q=nothing").json["data"] == []
+        return len(looked)
+
+    assert looks() == 1
+    now_s += step_s - 0.1
+    assert looks() == 0
+    now_s += 0.2
+    assert looks() == 1
+
+
+def test_of_many_pages_those_are_kept_that_are_asked_for(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, looked: list[str]
+) -> None:
+    monkeypatch.setattr(index_module, "KEPT_PAGES", 3)
+    store.prepare()
+    index = JobIndex(store)
+    add(store, "one")
+    for number in range(10):
+        names(index, JobFilter(text=f"other {number}"))
+        names(index, JobFilter(text="one"))
+    assert len(looked) == 11
 
 
 # --- the form above the list

@@ -16,6 +16,8 @@ from running_jobs.job import JobStatus
 from running_jobs.web.sending import number_from_query
 
 MAX_LIMIT = 1000
+SINCE_STEP_S = 60  # so that those who ask for the last days share an answer that is kept
+SINCE_STEP_OF_MINUTES_S = 10
 
 
 def filter_from_query() -> JobFilter:
@@ -27,13 +29,17 @@ def filter_from_query() -> JobFilter:
 
 
 def filter_of(asked: Mapping[str, str]) -> JobFilter:
-    """Return the filter that parameters ask for as of now. Raise InvalidJob for a time that cannot be read."""
+    """Return the filter that parameters ask for as of now, or some seconds ago.
+
+    Raise InvalidJob for a time that cannot be read.
+    """
     since, until = asked.get("since"), asked.get("until")
+    step_s = SINCE_STEP_OF_MINUTES_S if since and since.endswith("m") else SINCE_STEP_S
     return JobFilter(
         status=asked.get("status") or None,
         context=asked.get("context") or None,
         text=asked.get("q") or None,
-        since=read_since("since", since, time.time()) if since else None,
+        since=read_since("since", since, time.time() // step_s * step_s) if since else None,
         until=read_until("until", until) if until else None,
     )
 
