@@ -7,6 +7,7 @@ processes tells memory alone. Figures of several GPUs are added: 200 percent are
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 from typing import NamedTuple
@@ -18,6 +19,7 @@ ASK_AGAIN_S = 600.0  # where neither form was answered: no driver, no device
 END_AFTER_S = 5.0
 SHARE = 0.0005  # of one core, what the child uses included
 MAX_ANSWER = 1 << 20
+F_SETPIPE_SZ = 1031  # fcntl(2); Python has a name for it from 3.10 on
 MIB = 1 << 20  # what it calls MB
 QUESTIONS = (
     ("pmon", "-c", "1", "-s", "um"),
@@ -41,6 +43,7 @@ class Gpu:
         self._question = 0
         self._pid = 0
         self._answer = -1
+        self._told = b""
         self._began = 0.0
         self._ask_at = 0.0
 
@@ -74,8 +77,10 @@ class Gpu:
                 )
             finally:
                 os.close(null)
-            self._began = now
+            self._began, self._told = now, b""
             os.set_blocking(self._answer, False)
+            with contextlib.suppress(OSError):  # else a long answer takes some turns more
+                fcntl.fcntl(self._answer, F_SETPIPE_SZ, MAX_ANSWER)
         except OSError:  # no processes or descriptors to be had, or it is no program
             self._pid = 0
             self._close()
@@ -91,34 +96,29 @@ class Gpu:
             pid, status, usage = os.wait4(self._pid, os.WNOHANG)
         except ChildProcessError:
             pid, status, usage = self._pid, 1, None
+        self._take_answer()
         if pid == 0:
             return
         self._pid = 0
         cost_s = usage.ru_utime + usage.ru_stime if usage else 0.0
         self._ask_at = self._began + max(ASK_EVERY_S, cost_s / SHARE)
-        found = parse(self._question, self._read()) if status == 0 else None
+        found = parse(self._question, self._told.decode(errors="replace")) if status == 0 else None
         self.by_pid = found or {}
         if found is None:
             self._question = (self._question + 1) % len(QUESTIONS)
             self._ask_at = now if self._question else now + ASK_AGAIN_S
         self._close()
 
-    def _read(self) -> str:
-        """Return what there is: it ended, and a pipe holds a bounded amount."""
-        parts = []
-        try:
-            while part := os.read(self._answer, MAX_ANSWER):
-                parts.append(part)
-                if sum(map(len, parts)) > MAX_ANSWER:  # somebody it started writes on
-                    break
-        except OSError:
-            pass
-        return b"".join(parts).decode(errors="replace")
+    def _take_answer(self) -> None:
+        """Take what is there, as long as it is no more than any answer: a child that finds the pipe full waits."""
+        with contextlib.suppress(OSError):  # nothing there yet
+            while len(self._told) < MAX_ANSWER and (part := os.read(self._answer, MAX_ANSWER)):
+                self._told += part
 
     def _close(self) -> None:
         if self._answer >= 0:
             os.close(self._answer)
-            self._answer = -1
+            self._answer, self._told = -1, b""
 
 
 def find_nvidia_smi(search: str) -> str | None:

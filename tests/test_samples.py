@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import sys
@@ -404,6 +405,20 @@ def test_one_that_hangs_is_ended_with_what_it_started(fake_smi, tmp_path: Path) 
     wait_for(lambda: not any(psutil.pid_exists(int(pid)) for pid in told.read_text().split()))
     assert asking.by_pid == {}
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("pipe_bytes", [4096, gpu.MAX_ANSWER])
+def test_an_answer_may_be_longer_than_a_pipe_holds(fake_smi, monkeypatch, pipe_bytes: int) -> None:
+    program = fake_smi("echo '# gpu pid type sm mem fb command'; seq -f '0 %.0f C 45 20 100 train' 1 5000")
+    control = fcntl.fcntl
+    monkeypatch.setattr(fcntl, "fcntl", lambda pipe, command, _: control(pipe, command, pipe_bytes))
+    asking = asked_until(program, lambda asking: not asking.is_asking, step_s=0.001)
+    assert list(asking.by_pid) == list(range(1, 5001))
+
+
+def test_an_answer_without_end_is_none(fake_smi) -> None:
+    asking = asked_until(fake_smi("exec yes 1, 1"), lambda asking: not asking.is_asking, step_s=0.05)
+    assert asking.by_pid == {}
 
 
 def test_junk_is_no_answer_and_is_not_asked_for_again_soon(fake_smi, tmp_path: Path) -> None:
