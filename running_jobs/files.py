@@ -243,3 +243,11 @@ def disk_free_bytes(path: str) -> int:
     """Return the room left for this user on the disk that holds a path."""
     disk = os.statvfs(path)
     return disk.f_bavail * disk.f_frsize
+
+
+def size_of(path: str) -> int:
+    """Return how many bytes a file has; 0 if there is none that can be seen. No link is followed."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0

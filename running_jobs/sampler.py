@@ -16,7 +16,7 @@ from typing import Any
 from running_jobs import samples
 from running_jobs.errors import JobsError
 from running_jobs.gpu import Gpu, find_nvidia_smi
-from running_jobs.job import ACTIVE, to_iso
+from running_jobs.job import ACTIVE
 from running_jobs.processes import boot_id
 from running_jobs.samples import MOST, Sample
 from running_jobs.sampling import (
@@ -228,16 +228,8 @@ class Sampler:
         return True
 
     def _sample_of(self, followed: _Followed, usage: Usage) -> Sample:
-        sizes = [_size_of(path(followed.job_id)) for path in (self._store.paths.out, self._store.paths.err)]
-        sample: Sample = {
-            "at": to_iso(self._store.clock()),  # after the sizes: what is below them was written by then
-            "attempt": followed.attempt,
-            "cpu_s": round(followed.cpu.add(usage.cpu_s), 2),
-            "rss_bytes": usage.rss_bytes,
-            "processes": len(usage.pids),
-            "out_bytes": sizes[0],
-            "err_bytes": sizes[1],
-        }
+        summed = usage._replace(cpu_s=followed.cpu.add(usage.cpu_s))
+        sample = samples.taken(self._store.paths, followed.job_id, followed.attempt, summed, self._store.clock)
         return {**sample, **(_gpu_figures(self._gpu, usage.pids) if self._gpu else {})}
 
     def _write(self, followed: _Followed, new: list[Sample]) -> None:
@@ -260,13 +252,6 @@ def _says_the_same(sample: Sample, same: list[Any], near: list[float]) -> bool:
     if _of(sample, SAME) != same:
         return False
     return all(abs(now - before) <= QUIET_PART * before for now, before in zip(_of(sample, NEAR), near))
-
-
-def _size_of(path: str) -> int:
-    try:
-        return os.stat(path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
 
 
 def _gpu_figures(gpu: Gpu, pids: list[int]) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from running_jobs import files
-from running_jobs.job import from_iso
+from running_jobs.job import from_iso, to_iso
 from running_jobs.paths import JobPaths
+from running_jobs.sampling import Usage
 
 MOST = 240
 MAX_BYTES = 1 << 20
@@ -31,6 +33,20 @@ def read(path: str) -> list[Sample]:
     except OSError:
         return []
     return [sample for line in lines if (sample := _sample_in(line)) is not None]
+
+
+def taken(paths: JobPaths, job_id: str, attempt: int, usage: Usage, clock: Callable[[], float]) -> Sample:
+    """Return what a job's processes use as a sample of this moment."""
+    sizes = [files.size_of(path(job_id)) for path in (paths.out, paths.err)]
+    return {
+        "at": to_iso(clock()),  # after the sizes: what is below them was written by then
+        "attempt": attempt,
+        "cpu_s": round(usage.cpu_s, 2),
+        "rss_bytes": usage.rss_bytes,
+        "processes": len(usage.pids),
+        "out_bytes": sizes[0],
+        "err_bytes": sizes[1],
+    }
 
 
 def append(paths: JobPaths, job_id: str, new: list[Sample], count: int) -> int:

@@ -91,6 +91,22 @@ def test_a_sample_holds_how_long_the_logs_are(launch, store: JobStore) -> None:
     assert os.stat(store.paths.stats(job.id)).st_mode & 0o777 == 0o600
 
 
+def test_what_is_below_the_sizes_of_a_sample_was_written_by_its_time(store: JobStore, tmp_path: Path) -> None:
+    store.prepare()
+    out, err = (Path(path("20261121-000000-000001")) for path in (store.paths.out, store.paths.err))
+    out.write_text("12345")
+    err.symlink_to(__file__)
+
+    def clock() -> float:
+        out.write_text("written after the time was looked at")
+        return 1_700_000_000.0
+
+    taken = samples.taken(store.paths, "20261121-000000-000001", 2, sampling.Usage(1.234, 1000, [7]), clock)
+    link_bytes = len(os.fsencode(__file__))
+    assert taken == {**sample(0, attempt=2), "cpu_s": 1.23, "out_bytes": 5, "err_bytes": link_bytes}
+    assert files.size_of(str(tmp_path / "none")) == 0
+
+
 def test_a_retry_goes_on_in_the_same_file(launch, store: JobStore) -> None:
     job = launch("sleep 1.5; exit 1", retries=1, retry_delay=0)
     wait_for_end(store, job.id)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from running_jobs import wording
+from running_jobs.files import size_of
 from running_jobs.paths import JobPaths
 
 LOOKED_AT = 1000  # files and folders of results: enough to say how much it is
@@ -45,9 +46,8 @@ def what_goes(paths: JobPaths, job_ids: Iterable[str], look_at: int = LOOKED_AT)
     for job_id in job_ids:
         logs = {"out": paths.out(job_id), "err": paths.err(job_id), "response": paths.response(job_id)}
         for name, path in logs.items():
-            size = _size_of(path)
-            if size is not None:
-                going.logs[name] = going.logs.get(name, 0) + size
+            if os.path.lexists(path):
+                going.logs[name] = going.logs.get(name, 0) + size_of(path)
         if going.is_whole:
             _add_results(going, paths.results(job_id), look_at)
     return going
@@ -70,14 +70,7 @@ def _add_results(going: Going, folder: str, look_at: int) -> None:
                     folders.append(entry.path)
                     continue
                 going.files += 1
-                going.file_bytes += _size_of(entry.path) or 0
-
-
-def _size_of(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return None
+                going.file_bytes += size_of(entry.path)
 
 
 def _is_folder(path: str) -> bool:

@@ -6,7 +6,7 @@ import os
 import time
 
 from running_jobs import samples
-from running_jobs.job import ACTIVE, Job, to_iso
+from running_jobs.job import ACTIVE, Job
 from running_jobs.paths import JobPaths
 from running_jobs.processes import is_alive
 from running_jobs.samples import Sample
@@ -33,23 +33,7 @@ def _live_sample(paths: JobPaths, job: Job, kept: list[Sample]) -> Sample | None
     runner = read_member(job.pid)
     if runner is None:
         return None
-    sizes = [_size_of(path(job.id)) for path in (paths.out, paths.err)]
-    at = to_iso(time.time())
     usage = usage_below(runner, all_children())
     so_far = kept[-1]["cpu_s"] if kept and kept[-1]["attempt"] == job.attempt else 0.0
-    return {
-        "at": at,
-        "attempt": job.attempt,
-        "cpu_s": round(max(so_far, usage.cpu_s), 2),
-        "rss_bytes": usage.rss_bytes,
-        "processes": len(usage.pids),
-        "out_bytes": sizes[0],
-        "err_bytes": sizes[1],
-    }
-
-
-def _size_of(path: str) -> int:
-    try:
-        return os.stat(path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
+    summed = usage._replace(cpu_s=max(so_far, usage.cpu_s))
+    return samples.taken(paths, job.id, job.attempt, summed, time.time)
