@@ -231,14 +231,6 @@ def open_beneath(root: str, relative: str) -> int:
     return descriptor
 
 
-def size_of(path: str) -> int:
-    """Return the size of a file in bytes, 0 if there is none."""
-    try:
-        return os.stat(path, follow_symlinks=False).st_size
-    except OSError:
-        return 0
-
-
 def disk_free_bytes(path: str) -> int:
     """Return the room left for this user on the disk that holds a path."""
     disk = os.statvfs(path)
