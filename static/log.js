@@ -86,8 +86,8 @@ export function followLog(panel) {
     [to, size] = [Number(part.dataset.to), Number(part.dataset.size)];
     if (begins) {
       clear();
-      from = Number(part.dataset.from);
     }
+    if (begins || "merged" in log.dataset) from = Number(part.dataset.from);
     append(part.firstChild);
     renew(rows, part.lastChild);
     if (following) {

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from running_jobs import wording
 from running_jobs.store import JobStore
 from running_jobs.web import log_live, log_numbers, log_parts, log_search
 from running_jobs.web.log_live import LiveLogs
@@ -649,6 +650,31 @@ def test_both_logs_are_merged_by_time(log: Log, store: JobStore) -> None:
     assert both(log, part.state).code == 204
     err.write("err 3\n")
     assert texts(part_of(both(log, part.state)).rows) == [*expected, "err 3"]
+
+
+def test_of_both_it_is_said_what_came_before_and_where_all_of_it_is(log: Log, store: JobStore) -> None:
+    err = Log(log.forms, store, log.id, "err")
+    log.write("out\n" * 5_000)
+    err.write("err\n" * 10)
+    page = log.forms.page(f"job={log.id}&tab=both")
+    shown = [line.stream for line in shown_on(page).lines]
+    before = (5_000 - shown.count("out")) * 4
+    assert (950 < shown.count("out") <= 1000, shown.count("err")) == (True, 10)
+    assert f">{wording.size(before)} came before.</span>" in page.replace(' data-skipped=""', "")
+    part = part_of(both(log))
+    assert (part.start, part.end, part.size) == (before, 20_040, 20_040)
+    for tab, name in (("log", "Output"), ("err", "Errors")):
+        assert re.search(rf'<a href="/\?[^"]*tab={tab}[^"]*">{name}</a>', page)
+    for name in ("out", "err"):
+        assert re.search(rf'<a href="/jobs/{log.id}/{name}[^"]*download=1"', page)
+
+
+def test_of_both_nothing_is_said_to_be_missing_where_all_is_shown(log: Log, store: JobStore) -> None:
+    log.write("out\n")
+    Log(log.forms, store, log.id, "err").write("err\n")
+    page = log.forms.page(f"job={log.id}&tab=both")
+    assert "came before" not in page
+    assert "come after" not in page
 
 
 def test_without_times_the_output_stands_before_the_errors(log: Log, store: JobStore) -> None:

@@ -78,16 +78,33 @@ def source_of(held: LiveLogs, paths: JobPaths, job_id: str, name: str) -> LogSou
 def merged(out: LogPart, err: LogPart) -> LogPart:
     """Return the ends of a job's output and errors as one, by the times of their lines.
 
-    Lines of the same time, or without one, keep the order of their log, the output's before the errors'.
+    Lines of the same time, or without one, keep the order of their log, the output's before the errors'. `start` and
+    `end` are the sums of both: so many bytes came before what is returned, or are in it too.
     """
     timed = []
+    start = 0
     for stream, part in (("out", out), ("err", err)):
         moment = ""
-        for line in [*part.lines, *part.rows][-MERGED_LINES:]:
+        before, lines = _last_lines(part)
+        start += before
+        for line in lines:
             moment = max(moment, line.moment or "")
             timed.append((moment, line._replace(offset=None, stream=stream)))
     rows: list[ShownLine] = [line for _, line in sorted(timed, key=lambda entry: entry[0])]
-    return LogPart(lines=(), rows=rows, state=f"{out.state}-{err.state}", begins=False, size=out.size + err.size)
+    end, size = out.end + err.end, out.size + err.size
+    return LogPart(lines=(), rows=rows, start=start, end=end, size=size, state=f"{out.state}-{err.state}", begins=False)
+
+
+def _last_lines(part: LogPart) -> tuple[int, list[ShownLine]]:
+    """Return the last lines of a part, from one on whose offset is known, and that offset."""
+    lines = [*part.lines, *part.rows]
+    cut = max(0, len(lines) - MERGED_LINES)
+    if cut == 0:
+        return part.start, lines
+    for at in (*range(cut, len(lines)), *range(cut - 1, -1, -1)):
+        if (offset := lines[at].offset) is not None:
+            return offset, lines[at:]
+    return part.start, lines
 
 
 def shortened(part: LogPart, most: int) -> LogPart:

@@ -36,10 +36,16 @@ def both_tab(shown: ShownJob) -> dict[str, Any]:
         part = merged(*(_source(shown, name).end() for name in LABELS))
     except OSError as error:
         part = _unreadable(error)
-    address = url_for("log_routes.view_both", job_id=shown.job.id)
     lacks_times = any(line.moment is None for line in part.rows)
     return {
-        "panes": [{**_shown("both", "Output and errors", part), "address": address, "is_end": True}],
+        "panes": [
+            {
+                **_shown("both", "Output and errors", part),
+                "address": url_for("log_routes.view_both", job_id=shown.job.id),
+                "is_end": True,
+                "files": [_file(shown, name) for name in LABELS],
+            }
+        ],
         "has_both": True,
         "lacks_times": lacks_times,
     }
@@ -84,9 +90,17 @@ def _pane(shown: ShownJob, name: str) -> dict[str, Any]:
     return {
         **seen,
         "address": url_for("log_routes.view", job_id=job_id, name=name),
-        "raw": url_for(f"api.raw_{name}", job_id=job_id),
-        "download": url_for(f"api.raw_{name}", job_id=job_id, download=1),
+        "files": [_file(shown, name)],
         "found": found,
+    }
+
+
+def _file(shown: ShownJob, name: str) -> dict[str, str]:
+    return {
+        "tab": "log" if name == "out" else name,
+        "label": LABELS[name],
+        "raw": url_for(f"api.raw_{name}", job_id=shown.job.id),
+        "download": url_for(f"api.raw_{name}", job_id=shown.job.id, download=1),
     }
 
 
