@@ -644,6 +644,7 @@ def test_both_logs_are_merged_by_time(log: Log, store: JobStore) -> None:
     shown = shown_on(page).lines
     assert texts(shown) == expected
     assert [line.stream for line in shown] == ["out", "err", "out", "out", "err"]
+    assert "within the same second or so, output stands before errors" in page
     assert "Lines whose time is not known" not in page
     part = part_of(both(log))
     assert texts(part.rows) == expected
