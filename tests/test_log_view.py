@@ -625,6 +625,30 @@ def test_what_came_while_one_looked_has_the_time_of_the_last_write(log: Log) -> 
     assert [line.moment for line in log.poll().rows] == [None, "2027-01-15 08:00:00Z"]
 
 
+def test_an_empty_log_tells_of_the_other_one_that_is_not(log: Log, store: JobStore) -> None:
+    err = Log(log.forms, store, log.id, "err")
+
+    def said(tab: str, query: str = "") -> str:
+        shown = re.search(
+            r'<p[^>]* id="log-other"[^>]*>(.*?)</p>', log.forms.page(f"job={log.id}&tab={tab}{query}"), re.S
+        )
+        assert shown
+        return shown[1].strip()
+
+    assert said("log") == said("err") == ""
+    err.write("x" * 54_700)
+    for query in ("", "&part=live"):
+        assert re.fullmatch(
+            r'Nothing in the output so far\. <a href="[^"]*tab=err[^"]*">The errors have 54\.7 kB</a>',
+            said("log", query),
+        )
+        assert said("err", query) == ""
+    log.write("one\n")
+    assert said("log", "&part=live") == ""
+    err.path.write_bytes(b"")
+    assert "The output has 4 B" in said("err")
+
+
 # --- both
 
 

@@ -14,16 +14,17 @@ from running_jobs.web.log_source import LogSource, merged, shortened, source_of
 from running_jobs.web.shown_job import ShownJob
 
 LABELS = {"out": "Output", "err": "Errors"}
+_TABS = {"out": "log", "err": "err"}
 
 
 def out_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab of the output shows."""
-    return {} if shown.is_update else {"panes": [_pane(shown, "out")]}
+    return _tab(shown, "out", "err")
 
 
 def err_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab of the errors shows."""
-    return {} if shown.is_update else {"panes": [_pane(shown, "err")]}
+    return _tab(shown, "err", "out")
 
 
 def both_tab(shown: ShownJob) -> dict[str, Any]:
@@ -76,6 +77,22 @@ def live_pane(name: str, label: str, source: LogSource, most_lines: int | None =
     return {**_shown(name, label, part), "is_end": True, "is_cut": is_cut}
 
 
+def _tab(shown: ShownJob, name: str, other: str) -> dict[str, Any]:
+    found = {"other": _other(shown, name, other)}
+    return found if shown.is_update else {**found, "panes": [_pane(shown, name)]}
+
+
+def _other(shown: ShownJob, name: str, other: str) -> dict[str, str] | None:
+    """Return where something was written, if it was not here."""
+    paths, job_id = shown.paths, shown.job.id
+    sizes = {"out": size_of(paths.out(job_id)), "err": size_of(paths.err(job_id))}
+    size = sizes[other]
+    if sizes[name] or not size:
+        return None
+    has = "output has" if other == "out" else "errors have"
+    return {"tab": _TABS[other], "here": LABELS[name].lower(), "text": f"The {has} {size}"}
+
+
 def _pane(shown: ShownJob, name: str) -> dict[str, Any]:
     source, job_id = _source(shown, name), shown.job.id
     found = None
@@ -97,7 +114,7 @@ def _pane(shown: ShownJob, name: str) -> dict[str, Any]:
 
 def _file(shown: ShownJob, name: str) -> dict[str, str]:
     return {
-        "tab": "log" if name == "out" else name,
+        "tab": _TABS[name],
         "label": LABELS[name],
         "raw": url_for(f"api.raw_{name}", job_id=shown.job.id),
         "download": url_for(f"api.raw_{name}", job_id=shown.job.id, download=1),
