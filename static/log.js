@@ -31,6 +31,8 @@ export function followLog(panel) {
   let gone = false;
   let isLast = false;
   let polls = false;
+  let wake;
+  let was = stateOfJob();
   let queue = Promise.resolve();
 
   const oneByOne = (work) => (queue = queue.then(work, work));
@@ -275,9 +277,16 @@ export function followLog(panel) {
     if (panel.matches("details:not([open])")) return;
     if (following) toEnd();
     say();
-    if (!polls) poll(look, { soonest: SOON });
+    if (!polls) wake = poll(look, { soonest: SOON });
     polls = true;
   }
+
+  // A job that began or ended has something to say: not only when the next look is due.
+  document.addEventListener("live:updated", () => {
+    const now = stateOfJob();
+    if (isOfAJob && polls && live && now !== was) wake();
+    was = now;
+  });
 
   panel.addEventListener("toggle", begin);
   panel.addEventListener("click", (event) => {
@@ -331,6 +340,11 @@ function renew(rows, now) {
     else if (row.className === "b" && old.className === "b") renew(old, row);
     else old.replaceWith(row);
   }
+}
+
+function stateOfJob() {
+  const head = document.querySelector("#job-head");
+  return ["running", "final"].find((name) => name in (head?.dataset ?? {}));
 }
 
 function inBytes(count) {

@@ -1,6 +1,6 @@
 // Calls a function again and again: soon while it says that something changed, ever later while nothing does,
 // not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new), null (stop), or the
-// milliseconds to wait.
+// milliseconds to wait. Returns a function that has it called at once.
 export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}) {
   let wait = first;
   let timer = 0;
@@ -28,4 +28,5 @@ export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}
 
   document.addEventListener("visibilitychange", wake);
   timer = setTimeout(turn, first);
+  return wake;
 }

@@ -99,6 +99,19 @@ def test_new_output_is_there_within_a_second(page: Page, tmp_path: Path) -> None
     gate.open()
 
 
+def test_a_job_that_starts_while_one_watches_is_looked_at_at_once(page: Page, tmp_path: Path, actions: Any) -> None:
+    gate = Gate(tmp_path)
+    job_id = page.launch(f"echo ready; {gate.wait}", hold=True)
+    page.run(  # idle looks are never due
+        "const later = window.setTimeout; window.setTimeout = (work, delay, ...more) => {"
+        "  if (delay !== 3000) return later(work, delay, ...more); window.idle = true; return 0 }"
+    )
+    wait_for(lambda: page.run("return window.idle"), "a look that found nothing")
+    actions.start(job_id)
+    page.wait_text("#log", "ready")
+    gate.open()
+
+
 def test_scrolling_up_stops_following_and_the_button_resumes(page: Page, tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     page.launch(f"seq 1 500; {gate.wait}; seq 501 600; {gate.wait}; echo the end; {gate.wait}")
