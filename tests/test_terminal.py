@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from running_jobs.web.terminal import Run, Style, Terminal, line_to_html, line_to_text, palette_css
-from running_jobs.web.terminal.html import classes, nearest
+from running_jobs.web.terminal.html import classes, luminance, nearest
 from running_jobs.web.terminal.parser import LONGEST_STRING
 from running_jobs.web.terminal.screen import HEIGHT, WIDEST
 from running_jobs.web.terminal.style import BOLD, FAINT, HIDDEN, PLAIN, UNDERLINE, restyled
 from running_jobs.web.terminal.widths import is_narrow, width_of
 
+from .conftest import PROJECT
 from .pyte_screen import as_shown, shown_by_pyte
 from .terminal_samples import SAMPLES, made_up
 
@@ -158,8 +161,8 @@ def test_true_colours_are_kept_exactly_and_shown_as_the_nearest() -> None:
 @pytest.mark.parametrize("number", range(16, 256))
 def test_the_nearest_colour_of_one_in_the_palette_looks_the_same(number: int) -> None:
     css = palette_css()
-    exact = css.split(f" .f{number}{{color:")[1][:7]
-    assert f" .f{nearest(exact)}{{color:{exact}}}" in css
+    exact = css.split(f" .b{number}{{background:")[1][:7]
+    assert f" .b{nearest(exact)}{{background:{exact};" in css
 
 
 def test_invalid_utf8_is_shown_as_replacements() -> None:
@@ -228,6 +231,41 @@ def test_every_class_has_a_rule() -> None:
     for name in names:
         assert f"\n.log .{name}{{" in "\n" + css
     assert len(css) < 24 << 10
+
+
+def contrast(one: Sequence[float], other: Sequence[float]) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_of_every_colour_can_be_read_on_every_ground_of_the_log() -> None:
+    log_css, tokens = ((PROJECT / "static" / name).read_text() for name in ("log.css", "tokens.css"))
+
+    def parsed(color: str) -> list[int]:
+        return [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+
+    plain = [parsed(color) for color in re.findall(r"--log-ground: (#\w{6})", tokens)]
+    mixed = re.findall(r"color-mix\(in srgb, (#\w{6}) (\d+)%, var\(--log-ground\)\)", log_css)
+    assert len(plain) == len(mixed) == 2
+    grounds = plain + [
+        [part * int(percent) / 100 + under * (1 - int(percent) / 100) for part, under in zip(parsed(color), ground)]
+        for color, percent in mixed
+        for ground in plain
+    ]
+    css = palette_css()
+    texts = re.findall(r" \.f\d+\{color:(?:var\(--ansi-\d+,)?(#\w{6})", css)
+    numbers = re.findall(r"\.l::before \{ color: (#\w{6})", log_css)
+    assert (len(texts), len(numbers)) == (256, 1)
+    for color in texts + numbers:
+        assert min(contrast(parsed(color), ground) for ground in grounds) >= 4.5, color
+    assert ".b17{background:#00005f;" in css
+
+
+def test_text_on_a_ground_of_its_own_keeps_its_colour() -> None:
+    assert [classes(restyled(PLAIN, text)) for text in ("38;5;17", "38;5;17;43", "7;38;5;226;48;5;17", "38;5;231;44")] == [
+        "f17", "e17 b3", "e17 b226", "f231 b4",
+    ]  # fmt: skip
+    assert "\n.terminal .e17{color:#00005f}" in palette_css()
 
 
 def test_blanks_written_at_the_end_of_a_line_keep_their_background() -> None:
