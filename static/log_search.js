@@ -14,7 +14,7 @@ export function searchLog(panel, log, { find, showAround }) {
   async function search(isUp) {
     const text = field.value.trim();
     const mine = ++turn;
-    if (found?.text !== text) found = null;
+    if (found?.text !== text) forget();
     if (!text) return say("");
     let place = !found ? (isUp ? {} : { at: 0 }) : isUp ? { upto: found.line } : { at: found.end };
     for (;;) {
@@ -33,7 +33,14 @@ export function searchLog(panel, log, { find, showAround }) {
     }
     const more = found && (isUp ? "No earlier match." : "No later match.");
     say(more || "Nothing found.");
-    if (!found) globalThis.CSS?.highlights?.delete("found");
+  }
+
+  // What another text had found is no longer marked, and there is nothing to go on from.
+  function forget() {
+    found = null;
+    up.hidden = down.hidden = true;
+    for (const line of log.querySelectorAll(".found")) line.classList.remove("found");
+    globalThis.CSS?.highlights?.delete("found");
   }
 
   function mark(text) {

@@ -201,6 +201,19 @@ def test_a_search_finds_marks_and_goes_on(page: Page, long_log: str) -> None:
     field.clear()
     field.send_keys("nowhere in it\n")
     page.wait_text("[data-found]", "Nothing found.")
+    marks = "a[data-find]:not([hidden]), .l.found"
+    highlights = "return CSS.highlights.has('found')"
+    assert not page.shows(marks)
+    assert not page.run(highlights)
+    field.clear()
+    field.send_keys("line 7\n")
+    page.wait_text("[data-found]", "Found in")
+    assert page.shows(marks)
+    field.clear()
+    field.send_keys("\n")
+    page.wait_text("[data-found]", lambda text: text == "")
+    assert not page.shows(marks)
+    assert not page.run(highlights)
 
 
 def test_switches_change_what_is_seen_and_are_remembered(page: Page, launch: Any, store: JobStore) -> None:
