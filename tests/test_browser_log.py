@@ -216,6 +216,25 @@ def test_a_search_finds_marks_and_goes_on(page: Page, long_log: str) -> None:
     assert not page.run(highlights)
 
 
+@pytest.mark.parametrize("name", ["log", "both"])
+def test_nothing_moves_when_scripts_begin(page: Page, long_log: str, name: str) -> None:
+    page.browser.set_window_size(1440, 900)
+    page.open(f"/?job={long_log}&tab={name}")
+    wait_for(lambda: page.run("return !document.querySelector('[data-copy]').hidden"), "that it can be copied")
+    top = "return document.querySelector('#log').getBoundingClientRect().top"
+    with_scripts = page.run(top)
+    page.run(
+        "for (const button of document.querySelectorAll('.log-bar button[type=button]')) button.hidden = true;"
+        "document.querySelector('[data-follow-state]').textContent = ''"
+    )
+    assert page.run(top) == with_scripts
+    page.run("for (const button of document.querySelectorAll('.log-bar button[type=button]')) button.hidden = false")
+    assert page.run(top) == with_scripts
+    firsts = (".log-bar > div:first-child > :is(nav, .log-where)", ".log-switches label")
+    lefts = [page.run(f"return document.querySelector('{first}').getBoundingClientRect().left") for first in firsts]
+    assert lefts[0] == lefts[1]
+
+
 def test_switches_change_what_is_seen_and_are_remembered(page: Page, launch: Any, store: JobStore) -> None:
     job = wait_for_end(store, launch(f"echo {'x' * 3000}; echo two").id)
     Path(store.paths.stats(job.id)).write_text(
