@@ -1,6 +1,8 @@
 // Makes a field for code better to write in: the mistake that the server found is marked, a new line begins where the
 // one before began, Ctrl+S saves and leads back to the same place, and a text that is not saved is not left by accident.
 // Tab still moves on.
+import { keep, kept } from "./kept.js";
+
 export function editCode(code) {
   const saved = code.value;
   const editor = code.closest(".editor");
@@ -37,26 +39,17 @@ function placeOf(code) {
   return {
     keep() {
       const { selectionStart, selectionEnd, scrollTop, scrollLeft } = code;
-      attempt(() => sessionStorage.setItem(name(), JSON.stringify([selectionStart, selectionEnd, scrollTop, scrollLeft])));
+      keep("sessionStorage", name(), [selectionStart, selectionEnd, scrollTop, scrollLeft]);
     },
     find() {
-      const kept = attempt(() => JSON.parse(sessionStorage.getItem(name())));
-      attempt(() => sessionStorage.removeItem(name()));
-      if (!kept) return;
+      const place = kept("sessionStorage", name());
+      keep("sessionStorage", name(), null);
+      if (!place) return;
       code.focus();
-      code.setSelectionRange(kept[0], kept[1]);
-      code.scrollTo(kept[3], kept[2]);
+      code.setSelectionRange(place[0], place[1]);
+      code.scrollTo(place[3], place[2]);
     },
   };
-}
-
-// What a browser that keeps nothing refuses is done without.
-function attempt(act) {
-  try {
-    return act();
-  } catch {
-    return null;
-  }
 }
 
 function select(code, line) {

@@ -1,21 +1,11 @@
 // How a log's lines are shown: the reader's switches are remembered, times are in the reader's zone, lines are copied.
+import { keep, kept } from "./kept.js";
 
 export function keepSwitches(panel) {
   for (const box of panel.querySelectorAll(".log-switches input")) {
     const name = `log-${box.name}`;
-    const kept = recall(name);
-    if (kept) box.checked = kept === "on";
-    box.addEventListener("change", () => recall(name, box.checked ? "on" : "off"));
-  }
-}
-
-// Where the browser keeps nothing (its user's choice), nothing is remembered.
-function recall(name, value) {
-  try {
-    if (value) localStorage.setItem(name, value);
-    return localStorage.getItem(name);
-  } catch {
-    return null;
+    box.checked = kept("localStorage", name) ?? box.checked;
+    box.addEventListener("change", () => keep("localStorage", name, box.checked));
   }
 }
 
