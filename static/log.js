@@ -2,18 +2,16 @@
 // through the rest, holds a bounded number of lines. One that is folded away is left alone until it is unfolded.
 import { copyLines, keepSwitches, localTimes } from "./log_lines.js";
 import { searchLog } from "./log_search.js";
+import { heldLines } from "./log_window.js";
 import { poll } from "./poll.js";
 
-const MOST_LINES = 4000;
-const MOST_CHARACTERS = 1 << 20;
-const BLOCK_LINES = 50;
 const SOON = 400;
 const LATE = 750;
 const IDLE = 3000;
 
 export function followLog(panel) {
   const log = panel.querySelector("[data-follow]");
-  const [lines, rows] = log.children;
+  const lines = heldLines(log);
   const { follow: address } = log.dataset;
   const said = panel.querySelector("[data-follow-state]");
   const button = panel.querySelector("[data-follow-button]");
@@ -24,8 +22,6 @@ export function followLog(panel) {
   let live = "end" in log.dataset; // the end is what is shown, not an earlier part
   let following = live;
   let [from, to, size] = ["from", "to", "size"].map((name) => Number(log.dataset[name]));
-  let held = 0; // characters
-  let count = 0; // lines
   let lastTop = 0;
   let lost = false;
   let gone = false;
@@ -81,17 +77,17 @@ export function followLog(panel) {
   function show(part) {
     const begins = "begins" in part.dataset;
     if (log.scrollTop < lastTop - 1 && !isAtEnd()) following = false;
-    if (!following && (begins || isTooMuch()) && lines.firstChild) {
+    if (!following && (begins || lines.isTooMuch()) && !lines.isEmpty()) {
       return leaveEnd();
     }
     ({ state } = part.dataset);
     [to, size] = [Number(part.dataset.to), Number(part.dataset.size)];
     if (begins) {
-      clear();
+      lines.clear();
     }
     if (begins || "merged" in log.dataset) from = Number(part.dataset.from);
-    append(part.firstChild);
-    renew(rows, part.lastChild);
+    lines.append(part.firstChild);
+    lines.showRows(part.lastChild);
     if (following) {
       dropFirst();
       toEnd();
@@ -99,84 +95,27 @@ export function followLog(panel) {
     learnNumbers();
   }
 
-  function clear() {
-    lines.replaceChildren();
-    rows.replaceChildren();
-    held = count = 0;
-  }
-
-  // Lines stand in blocks, of which the browser lays out those that are in sight.
-  function append(fresh) {
-    add(fresh);
-    const last = lines.lastChild;
-    if (last && last.childElementCount + (fresh.firstChild?.childElementCount ?? 0) <= BLOCK_LINES) {
-      last.append(...(fresh.firstChild?.childNodes ?? []));
-      estimate(last);
-      fresh.firstChild?.remove();
-    }
-    for (const block of fresh.children) estimate(block);
-    lines.append(...fresh.childNodes);
-  }
-
-  function add(fresh) {
-    held += fresh.textContent.length;
-    for (const block of fresh.children) count += block.childElementCount;
-  }
-
-  const isTooMuch = () => count > MOST_LINES || held > MOST_CHARACTERS;
-
-  // Lines go from the start until one is first whose offset is known, or from the end with such a one.
   function dropFirst() {
-    if (!isTooMuch()) return;
-    const first = () => lines.firstChild.firstChild;
-    while (count > 1 && (isTooMuch() || !first().dataset.o)) drop(first());
-    estimate(lines.firstChild);
-    from = Number(first().dataset.o ?? from);
+    from = Number(lines.dropFirst() ?? from);
   }
 
   function dropLast() {
-    if (!isTooMuch()) return;
+    if (!lines.isTooMuch()) return;
     if (live) leaveEnd();
-    rows.replaceChildren();
-    let offset;
-    while (count > 1 && (isTooMuch() || !offset)) {
-      const last = lines.lastChild.lastChild;
-      offset = last.dataset.o;
-      drop(last);
-    }
-    estimate(lines.lastChild);
-    to = Number(offset ?? to);
-  }
-
-  function drop(line) {
-    held -= line.textContent.length;
-    count--;
-    if (line.parentNode.childElementCount === 1) line.parentNode.remove();
-    else line.remove();
-  }
-
-  // Changes what stands above or below the lines in sight, and leaves these where they are.
-  function keepInSight(change) {
-    const { top, bottom } = log.getBoundingClientRect();
-    const block = [...lines.children].find((one) => one.getBoundingClientRect().bottom > top);
-    const line = block && [...block.children].find((one) => one.getBoundingClientRect().bottom > top);
-    const was = line?.getBoundingClientRect().top ?? bottom;
-    change();
-    if (line?.isConnected) log.scrollTop += line.getBoundingClientRect().top - was;
+    to = Number(lines.dropLast() ?? to);
   }
 
   // What is shown stays as it is: an earlier part from now on.
   function leaveEnd() {
     [live, following, state] = [false, false, ""];
-    const last = [...log.querySelectorAll("[data-o]")].pop();
-    to = Number(last?.dataset.o ?? from); // where to go on; what comes after that line is then shown anew
+    to = Number(lines.lastOffset() ?? from); // where to go on; what comes after that line is then shown anew
     say();
   }
 
   function showPart(part) {
     [live, following, state] = [false, false, ""];
-    clear();
-    append(part.firstChild);
+    lines.clear();
+    lines.append(part.firstChild);
     [from, to, size] = [Number(part.dataset.from), Number(part.dataset.to), Number(part.dataset.size)];
     log.scrollTop = lastTop = 0;
     learnNumbers();
@@ -196,11 +135,9 @@ export function followLog(panel) {
       const part = from && (await ask({ upto: from }));
       if (!part) return;
       following = false;
-      add(part.firstChild);
-      for (const block of part.firstChild.children) estimate(block);
       from = Number(part.dataset.from);
-      keepInSight(() => {
-        lines.prepend(...part.firstChild.childNodes);
+      lines.keepInSight(() => {
+        lines.prepend(part.firstChild);
         dropLast();
       });
       learnNumbers();
@@ -209,13 +146,11 @@ export function followLog(panel) {
     async later() {
       const part = await ask({ at: to });
       if (!part) return;
-      const again = log.querySelector(`[data-o="${to}"]`);
-      rows.replaceChildren();
-      while (again && lines.contains(again)) drop(lines.lastChild.lastChild);
+      lines.dropFrom(to);
       size = Number(part.dataset.size);
       to = Number(part.dataset.to);
-      keepInSight(() => {
-        append(part.firstChild);
+      lines.keepInSight(() => {
+        lines.append(part.firstChild);
         dropFirst();
       });
       learnNumbers();
@@ -303,7 +238,7 @@ export function followLog(panel) {
     if (was !== following) say();
   }, { passive: true });
   const kept = new ResizeObserver(() => following && toEnd());
-  for (const element of [log, lines, rows]) kept.observe(element);
+  for (const element of [log, ...log.children]) kept.observe(element);
 
   keepSwitches(panel);
   copyLines(panel, log);
@@ -319,27 +254,8 @@ export function followLog(panel) {
     }),
   });
   localTimes(log);
-  add(lines);
   learnNumbers();
   begin();
-}
-
-// How high a block is while it is not laid out.
-function estimate(block) {
-  block.style.containIntrinsicBlockSize = `auto ${1.5 * block.childElementCount}em`;
-}
-
-// Has the rows be what they are now, without touching those that stayed.
-function renew(rows, now) {
-  const fresh = [...now.children];
-  while (rows.childElementCount > fresh.length) rows.lastChild.remove();
-  for (const [at, row] of fresh.entries()) {
-    const old = rows.children[at];
-    if (!old) rows.append(row);
-    else if (old.isEqualNode(row)) continue;
-    else if (row.className === "b" && old.className === "b") renew(old, row);
-    else old.replaceWith(row);
-  }
 }
 
 function stateOfJob() {
