@@ -81,10 +81,10 @@ def moved(page: Page, act: Callable[[], None]) -> None:
     wait_for(lambda: page.run("return !window.wasHere && document.readyState === 'complete'"), "another page")
 
 
-def travelled(page: Page, act: Callable[[], None]) -> None:
+def travelled(page: Page, way: str) -> None:
     """Go back or forward, to a page that may be as it was left, and wait until that is there."""
     address = page.browser.current_url
-    act()
+    page.run(f"history.{way}()")  # the driver's own command went two pages back on a busy machine
     wait_for(
         lambda: page.browser.current_url != address and page.run("return document.readyState === 'complete'"),
         "another address",
@@ -195,14 +195,14 @@ def test_choices_apply_at_once_and_back_and_forward_find_them_again(page: Page, 
     page.choose("status", "error")
     assert page.titles == []
     address = page.browser.current_url
-    travelled(page, page.browser.back)
+    travelled(page, "back")
     assert page.titles == ["frame 2", "frame 1"]
     assert (page.value("#since"), page.value("#status")) == ("24h", "")
-    travelled(page, page.browser.back)
-    travelled(page, page.browser.back)
+    travelled(page, "back")
+    travelled(page, "back")
     assert page.titles == ["forest", "frame 2", "frame 1"]
     assert page.value("#in-context") == ""
-    travelled(page, page.browser.forward)
+    travelled(page, "forward")
     assert page.titles == ["frame 2", "frame 1"]
     page.browser.get(address)
     assert [page.value(f"#{name}") for name in ("in-context", "since", "status")] == ["renders", "24h", "error"]
