@@ -161,8 +161,9 @@ class Page:
 
     def choose(self, select: str, value: str) -> None:
         """Choose in one of the lists above the jobs, known by its id, and wait until the page shows what fits."""
-        # where a page sends its reader on before it is loaded, browsers forget it: nobody could go back to it
+        # where a page sends on a reader who did nothing yet, browsers may forget it: nobody could go back to it
         wait_for(lambda: self.run("return document.readyState === 'complete'"), "the page")
+        self.click(".room")
         before = self.browser.find_element(By.TAG_NAME, "html")
         Select(self.browser.find_element(By.ID, select)).select_by_value(value)
         wait_for(lambda: _is_replaced(before), f"another page after {value} was chosen")
