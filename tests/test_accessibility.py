@@ -70,7 +70,7 @@ def page(server: Server, tab: Any) -> Any:
     tab.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (360, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")])
 def test_every_view_meets_wcag(
     page: Page, launch: Callable[..., Job], store: JobStore, data: Path, width: int, scheme: str
 ) -> None:
