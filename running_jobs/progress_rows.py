@@ -71,6 +71,7 @@ class _Screen:
             self.parts.clear()
 
     def control(self, parameters: str, final: str) -> None:
+        """Carry out an escape sequence that moves or erases, as far as it matters here."""
         count = int(parameters) if parameters.isdecimal() and len(parameters) < 5 else 1
         if final in "AF":
             self.end_state()

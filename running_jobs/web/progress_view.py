@@ -56,6 +56,7 @@ class _Known:
     samples: list[tuple[float, float]] = field(default_factory=list)
 
     def learn(self, row: Summary, progress: Progress | None, now_s: float) -> None:
+        """Take in what a look found, None if nothing sure."""
         if progress is None:  # between two epochs, other lines come: what was said just now still holds
             if self.shown:
                 self.shown = self.shown._replace(lapses_at_s=min(self.shown.lapses_at_s, now_s + KEPT_S))
