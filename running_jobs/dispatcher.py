@@ -21,6 +21,7 @@ from running_jobs.executors.local import LocalExecutor
 from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
+from running_jobs.postponed import Postponed
 from running_jobs.processes import boot_id, open_process
 from running_jobs.queued import QueuedJobs
 from running_jobs.recovery import declare_lost
@@ -35,7 +36,7 @@ LOOK_EVERY_S = 10.0
 LINGER_S = 30.0
 LOOK_AT_LOCKS_S = 2.0
 LOOK_AT_DISK_S = 1.0
-RETRY_LAUNCH_S = 1.0
+LOOK_AGAIN_S = 1.0
 ENDED = {*(status.value for status in FINAL), "deleted"}
 
 
@@ -48,8 +49,7 @@ class Dispatcher:
         self.lock = lock
         self.executor = LocalExecutor(store, settings)
         self.queued = QueuedJobs(store, settings.context_slots)
-        self.retry_at: dict[str, float] = {}  # jobs whose runner could not claim them
-        self.failures: dict[str, int] = {}  # how often each of these could not be launched
+        self.postponed = Postponed(LOOK_EVERY_S)
         # open jobs with nothing to do for: idle, run elsewhere, unreadable
         self.at_rest: dict[str, tuple[int, int]] = {}
         self.poller = select.poll()
@@ -77,6 +77,7 @@ class Dispatcher:
                 self.look_around()
             self.let_those_in_line_whose_time_has_come(now)
             self.launch_those_whose_turn_it_is()
+            self.executor.dismiss(now)
             self.errands.start(now)
             if now >= self.samples.due_at:
                 self.samples.look(now)
@@ -88,7 +89,7 @@ class Dispatcher:
 
     def has_work(self) -> bool:
         """Say whether there is anything to wait for."""
-        return bool(len(self.queued) or len(self.runners) or self.retry_at or len(self.errands))
+        return bool(len(self.queued) or len(self.runners) or len(self.postponed) or len(self.errands))
 
     # --- what is there
 
@@ -103,7 +104,7 @@ class Dispatcher:
             self.look_at(job_id)
 
     def look_around(self) -> None:
-        """Find what no poke, pidfd or journal told: runners known by their locks alone, jobs laid there by hand."""
+        """Find what nobody told: the ends of runners known by their locks alone, jobs laid there by hand."""
         for job_id in self.runners.known_by_lock_alone():
             self.runner_ended(job_id)
         for job_id in self.store.open_ids(without=self.queued):
@@ -112,7 +113,7 @@ class Dispatcher:
 
     def knows(self, job_id: str) -> bool:
         """Say whether a job has a place where it waits, or is being taken care of."""
-        return job_id in self.queued or job_id in self.runners or job_id in self.retry_at or job_id in self.errands
+        return job_id in self.queued or job_id in self.runners or job_id in self.postponed or job_id in self.errands
 
     def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
@@ -120,7 +121,7 @@ class Dispatcher:
             changed = self.follower.changed()
         except OSError:  # no descriptors: that passes, and then all is looked at
             self.lost_thread = True
-            self.look_around_at = min(self.look_around_at, time.monotonic() + RETRY_LAUNCH_S)
+            self.look_around_at = min(self.look_around_at, time.monotonic() + LOOK_AGAIN_S)
             return
         if changed is None or self.lost_thread:
             self.lost_thread = False
@@ -148,7 +149,7 @@ class Dispatcher:
 
     def place(self, job: Job) -> None:
         """Take a job as it is into account."""
-        taken = job.id in self.runners or job.id in self.retry_at
+        taken = job.id in self.runners or job.id in self.postponed
         if job.is_final:
             if job.pending_callbacks and job.id not in self.errands and not taken:
                 self.errands.want_callbacks(job.id)
@@ -179,8 +180,7 @@ class Dispatcher:
         self.at_rest.pop(job_id, None)
         self.errands.job_ended(job_id)
         if is_settled:
-            self.retry_at.pop(job_id, None)
-            self.failures.pop(job_id, None)
+            self.postponed.forget(job_id)
             if os.path.lexists(self.store.paths.marker(job_id)):
                 with contextlib.suppress(JobsError):
                     tidy(self.store, job_id)
@@ -203,8 +203,7 @@ class Dispatcher:
 
     def let_those_in_line_whose_time_has_come(self, now: float) -> None:
         """Look again at the jobs that waited for a time: theirs, or ours to try again."""
-        for job_id in [job_id for job_id, at in self.retry_at.items() if at <= now]:
-            del self.retry_at[job_id]
+        for job_id in self.postponed.take_due(now):
             self.look_at(job_id)
         for job_id in self.queued.whose_time_has_come():
             self.look_at(job_id)
@@ -221,15 +220,15 @@ class Dispatcher:
             self.look_at(chosen)  # it may have been changed since it was put in line
             if choose_next(line, self.runners.by_context, self.settings.slots, self.is_held) != chosen:
                 continue
-            watched = Watched(-1, line.context_of(chosen), version)
+            context = line.context_of(chosen)
             line.remove(chosen)
             try:
-                runner = self.executor.launch(chosen, version)
+                descriptor = self.executor.launch(chosen, version)
             except OSError as error:  # no processes, no descriptors: others will end
                 self.store.note_error(f"{chosen} could not be launched, trying again: {error}")
                 self.retry_later(chosen)
                 return
-            self.runners.watch(chosen, watched._replace(pidfd=runner.pidfd))
+            self.runners.watch(chosen, Watched(descriptor, context, version))
             self.samples.follow(chosen)
 
     def lacks_room(self) -> bool:
@@ -238,18 +237,21 @@ class Dispatcher:
         return least > 0 and files.disk_free_bytes(self.store.paths.data) < least
 
     def runner_ended(self, job_id: str) -> None:
-        """Take back the slot of a runner that is gone, and see to it that its job has a truthful state."""
+        """Take back the slot of a runner that is done or gone, and see to it that its job has a truthful state."""
         watched = self.runners.release(job_id)
+        if watched.unclaimed is not None:
+            self.executor.hand_back(watched.descriptor, time.monotonic())
+        elif watched.descriptor >= 0:
+            os.close(watched.descriptor)
         self.samples.forget(job_id)
         self.look_at(job_id)
         if job_id in self.queued.line and watched.unclaimed == self.store.version(job_id):
             self.retry_later(job_id)  # it could not be claimed: a full disk, a lock; its runner said so
 
     def retry_later(self, job_id: str) -> None:
-        """Put a job off that could not be dealt with, ever longer, at most as long as we sleep."""
+        """Put a job off that could not be dealt with."""
         self.queued.remove(job_id)
-        failed = self.failures[job_id] = self.failures.get(job_id, 0) + 1
-        self.retry_at[job_id] = time.monotonic() + min(RETRY_LAUNCH_S * 2 ** min(failed - 1, 10), LOOK_EVERY_S)
+        self.postponed.put_off(job_id, time.monotonic())
 
     def settle(self, job_id: str) -> bool:
         """Declare a job without a living runner lost. Return True if that cannot be said for certain now."""
@@ -282,10 +284,8 @@ class Dispatcher:
         ):  # we may have written it ourselves, and nobody pokes us for that
             return 0.0
         waits = [self.look_around_at - now, self.samples.due_at - now]
-        if self.retry_at:
-            waits.append(min(self.retry_at.values()) - now)
-        timed = (self.queued.seconds_to_next(), self.errands.seconds_to_next(now))
-        waits.extend(next_s for next_s in timed if next_s is not None)
+        timed = [part.seconds_to_next(now) for part in (self.postponed, self.errands, self.executor)]
+        waits.extend(next_s for next_s in (*timed, self.queued.seconds_to_next()) if next_s is not None)
         if self.is_held and not self.store.is_paused:  # nothing tells us when the disk has room again
             waits.append(LOOK_AT_DISK_S)
         if not self.has_work():

@@ -78,7 +78,7 @@ def next_attempt(job: Job, end: dict[str, Any], now: Moment) -> dict[str, Any]:
 
 _OF_ONE_ATTEMPT = dict.fromkeys((
     "exit_code", "signal", "started_at", "ended_at", "pid", "pid_started", "boot_id", "session", "session_started",
-    "asked",
+    "cpu_before_s", "asked",
 ))  # fmt: skip
 
 

@@ -31,8 +31,8 @@ HOPS = 50
 class Family:
     """The processes below this one, and what those that ended have used."""
 
-    def __init__(self, first: int) -> None:
-        self.first = first  # whose end is the command's
+    def __init__(self, first: int = 0) -> None:
+        self.first = first  # whose end is the command's; 0 as long as there is none
         self.usage = Usage()
         self.wait_status: int | None = None  # of the first, once it has ended
         self.killing = False

@@ -141,6 +141,7 @@ class Job:
     boot_id: str | None = None
     session: int | None = None
     session_started: int | None = None
+    cpu_before_s: float | None = None  # of jobs that the runner ran before this one
     host: str | None = None
     asked: dict[str, Any] | None = None
     exit_code: int | None = None

@@ -78,6 +78,17 @@ def look_at(pid: int) -> Process | None:
     return Process(pid, int(fields[19]), int(fields[1]), int(fields[2]), int(fields[3]), state, name)
 
 
+def own_start() -> int | None:
+    """Return when this process was started, in clock ticks since boot."""
+    return _start_of(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _start_of(pid: int) -> int | None:
+    found = look_at(pid)
+    return found and found.started
+
+
 def is_alive(pid: int | None, started: int | None, boot: str | None) -> bool:
     """Say whether a recorded process lives: same pid, same start time, same boot, and no zombie."""
     if pid is None or started is None or boot != boot_id():

@@ -52,9 +52,15 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
 
 def _end_leftovers(store: JobStore, job: Job) -> list[str]:
     same_boot = job.boot_id == boot_id()
-    session, started = (job.session, job.session_started) if same_boot else (None, None)
+    session, started = _session_of(store, job) if same_boot else (None, None)
     marks, logs = marks_of(store.paths, job.id), logs_of(store.paths, job.id)
     return [str(process) for process in end_all(lambda: leftovers(marks, logs, session, started), END_WAIT_S)]
+
+
+def _session_of(store: JobStore, job: Job) -> tuple[int | None, int | None]:
+    if job.session is not None:
+        return job.session, job.session_started
+    return store.noted_session(job.id) or (None, None)  # its runner died before it came to write it down
 
 
 def _lost(job: Job, stuck: list[str], now: Moment) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def _play(store: JobStore, settings: Settings) -> None:
     active = store.update(job_id, lambda job: claim if job.status is QUEUED else None)
     if active is not None:
         command_line(active, store.paths, settings)
-    family = Family(0)
+    family = Family()
     family.reap()
     usage = family.usage.as_dict()
     store.update(job_id, lambda job: record_of(Ending(wait_status=0), job, usage, now))

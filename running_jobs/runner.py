@@ -1,6 +1,6 @@
-"""One attempt at one job, from the fork to its recorded end. Knows no dispatcher beyond poking it.
+"""One attempt at one job, from its claim to its recorded end. Knows no dispatcher.
 
-The runner holds the lock on `<id>.out` for as long as it lives; that lock, and nothing else, says that
+The runner holds the lock on `<id>.out` from the claim to the end; that lock, and nothing else, says that
 the job is alive. A signal to a runner means only "read your job's file again": what is asked stands
 there. All signals are blocked and waited for in one place, so nothing interrupts a step.
 """
@@ -15,16 +15,17 @@ import time
 from typing import Any
 
 from running_jobs import files
-from running_jobs.child import HeldChild
+from running_jobs.child import become_parent, cpu_of_ended_children_s, start
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.dependencies import still_to_come
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, NotAllowed, UnreadableJob
 from running_jobs.family import Family
+from running_jobs.growth import Growth
 from running_jobs.housekeeping import tidy
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
-from running_jobs.processes import LOOK_AGAIN, become_subreaper, boot_id, has_children, look_at, rename_self
+from running_jobs.processes import LOOK_AGAIN, become_subreaper, boot_id, has_children, look_at, own_start
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
@@ -32,44 +33,51 @@ WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGH
 LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
 LOOK_AT_STRAYS_S = 0.1
-LOOK_AT_LOGS_S = 0.25  # at the latest,
-LOOK_AT_LOGS_AGAIN_S = 0.005  # and at the soonest, where a job writes so fast that it matters
+NOTE_SESSION_S = 0.02
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
 HOST = os.uname().nodename
 LASTING = {errno.ELOOP, errno.EINVAL}  # a link or a device in place of a log
 
 
-def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> None:
-    """Run a queued job to its recorded end in this process, which must be fit for it: forked, single-threaded.
+def become_runner() -> None:
+    """Make this process fit for running attempts, once: single-threaded, and a child of init."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
+    become_parent()
+    become_subreaper()
+
+
+def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> bool:
+    """Run a queued job to its recorded end in this process, which became a runner.
 
     `version` is that of its record when its turn came. Return early, with nothing changed, if it is not its turn any
-    more: somebody claimed it, ended it or put it off. Raise JobsError or OSError if it could not be claimed; the job is
-    queued then.
+    more: somebody claimed it, ended it or put it off. Return whether nothing of it is left in this process or below it,
+    so that another job may be run here. Raise JobsError or OSError if it could not be claimed; the job is queued then.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
-    attempt = _Attempt(store, settings, job_id, version, HeldChild())
-    rename_self(f"running-jobs: job {job_id}")
-    if attempt.start():
-        attempt.watch()
+    attempt = _Attempt(store, settings, job_id, version)
+    try:
+        is_recorded = attempt.watch() if attempt.start() else True
+        return is_recorded and not has_children()
+    finally:
+        attempt.let_go()
 
 
 class _Attempt:
-    def __init__(
-        self, store: JobStore, settings: Settings, job_id: str, version: tuple[int, int], child: HeldChild
-    ) -> None:
+    def __init__(self, store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> None:
         self.store = store
         self.settings = settings
         self.job_id = job_id
         self.version = version
-        self.child = child
-        self.family = Family(child.pid)
+        self.family = Family()
+        self.session: dict[str, int | None] = {}
+        self.note_session_at = float("inf")
         self.logs = Growth(settings.max_log_bytes)
         self.look_at_logs_at = 0.0 if settings.max_log_bytes else float("inf")
         self.ending = Ending(limit=settings.max_log_bytes)
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
         self.seen_version: tuple[int, int] | None = None
+        self._lock = -1
 
     # --- start
 
@@ -91,9 +99,13 @@ class _Attempt:
             self.store.transition(self.job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(self.store.clock()))
         finally:
             if not started:
-                self.child.abandon()
                 self._remove_empty_results()
         return started
+
+    def let_go(self) -> None:
+        """Give up the lock: from now on the job is not alive here."""
+        if self._lock >= 0:
+            os.close(self._lock)
 
     def _start(self) -> bool:
         paths = self.store.paths
@@ -101,7 +113,6 @@ class _Attempt:
             return False
         self._lock = files.open_private(paths.out(self.job_id), os.O_RDWR | os.O_CREAT)
         files.wait_for_lock(self._lock, paths.out(self.job_id), CLAIM_WAIT_S)
-        become_subreaper()
         files.make_private_directory(paths.results(self.job_id))
         job = self._claim()
         if job is None:
@@ -113,11 +124,24 @@ class _Attempt:
         except (KeyError, NotAllowed) as error:
             unknown = f"this version cannot run commands of type {job.command.get('type')}"
             self.ending.problem = unknown if isinstance(error, KeyError) else str(error)
-            self.child.abandon()
-            self.family.first = 0
         else:
-            self.ending.problem = self.child.release(command)
+            self.family.first, self.ending.problem = start(command)
+            self._know_session()
         return True
+
+    def _know_session(self) -> None:
+        """Leave a note of the command's session for whoever finds us dead; the record tells it of those that stay."""
+        leader = look_at(self.family.first) if self.family.first else None
+        if leader is not None:
+            self.session = {"session": leader.pid, "session_started": leader.started}
+            self.store.note_session(self.job_id, leader.pid, leader.started)
+            self.note_session_at = time.monotonic() + NOTE_SESSION_S
+
+    def _note_session(self) -> None:
+        """Write the session into the record. Most jobs that are over at once are spared that."""
+        self.note_session_at = float("inf")
+        with contextlib.suppress(JobsError, OSError):  # the end tells it, too
+            self.store.update(self.job_id, lambda job: self.session if job.pid == os.getpid() else None, tell=False)
 
     def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self.version
@@ -141,12 +165,11 @@ class _Attempt:
         self.family.know_earlier(marks_of(paths, job.id), logs_of(paths, job.id))
 
     def _claim(self) -> Job | None:
-        me, leader = look_at(os.getpid()), look_at(self.child.pid)
         now = to_iso(self.store.clock())
         claim: dict[str, Any] = {
-            "status": ACTIVE, "pid": os.getpid(), "pid_started": me and me.started, "boot_id": boot_id(),
-            "session": self.child.pid, "session_started": leader and leader.started,
-            "host": HOST, "started_at": now, "asked": None, "reason": None, "executor": "local",
+            "status": ACTIVE, "pid": os.getpid(), "pid_started": own_start(), "boot_id": boot_id(),
+            "session": None, "session_started": None, "cpu_before_s": cpu_of_ended_children_s(), "host": HOST,
+            "started_at": now, "asked": None, "reason": None, "executor": "local",
         }  # fmt: skip
 
         def decide(job: Job) -> dict[str, Any] | None:
@@ -161,19 +184,22 @@ class _Attempt:
 
     # --- watch
 
-    def watch(self) -> None:
-        """Wait until the command has ended, or was ended, with all its processes; then record it."""
+    def watch(self) -> bool:
+        """Wait until the command has ended, or was ended, with all its processes; then record it.
+
+        Return False if there was nothing left to record it in.
+        """
         while True:
             self.family.reap()
             self.ending.wait_status = self.family.wait_status
             if self.ending.wait_status is not None or self.family.first == 0:
-                if not self.ending.cause and self._record_end():
-                    return
-                if self.ending.cause and not self.family.can_be_ended():
-                    self._record_end()
-                    return
-            self._look_for_asked()
+                is_over = not self.ending.cause or not self.family.can_be_ended()
+                if is_over and (recorded := self._record_end()) is not None:
+                    return recorded
             now = time.monotonic()
+            if now >= self.note_session_at:
+                self._note_session()
+            self._look_for_asked()
             if self.ending.cause is None and now >= self.timeout_at:
                 self._begin_ending("timeout", None)
             if now >= self.look_at_logs_at:
@@ -185,7 +211,7 @@ class _Attempt:
 
     def _sleep(self) -> None:
         timeout_at = self.timeout_at if self.ending.cause is None else float("inf")
-        deadline = min(self.kill_at, timeout_at, self.look_at_logs_at)
+        deadline = min(self.kill_at, timeout_at, self.look_at_logs_at, self.note_session_at)
         wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
         if self.ending.cause and self.family.has_strays:
             wait_s = min(wait_s, LOOK_AT_STRAYS_S)
@@ -235,10 +261,10 @@ class _Attempt:
 
     # --- the end
 
-    def _record_end(self) -> bool:
-        """Write how it ended, again and again until the disk takes it, then wake the dispatcher.
+    def _record_end(self) -> bool | None:
+        """Write how it ended, again and again until the disk takes it. Return whether there was a record to write into.
 
-        Return False if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
+        Return None if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
         """
         behind = self.family.members() if has_children() or self.family.has_strays else []
         overruled = False
@@ -253,11 +279,13 @@ class _Attempt:
             if not self.ending.cause and self.ending.exit_code != 0 and (asked := job.ending_asked):
                 self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
             self.ending.behind = tuple(str(process) for process in behind)
-            return record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
+            end = record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
+            return {**self.session, "cpu_before_s": None, **end}
 
+        recorded = None
         while True:
             try:
-                self.store.update(self.job_id, decide)
+                recorded = self.store.update(self.job_id, decide)
                 break
             except (
                 NoSuchJob,
@@ -269,28 +297,10 @@ class _Attempt:
             except (JobsError, OSError):
                 signal.sigtimedwait(WAKING - {signal.SIGCHLD}, RETRY_WRITE_S)
         if overruled:
-            return False
+            return None
         self._remove_empty_results()
-        return True
+        return recorded is not None
 
     def _remove_empty_results(self) -> None:
         with contextlib.suppress(OSError):  # it only goes if it is empty
             os.rmdir(self.store.paths.results(self.job_id))
-
-
-class Growth:
-    """How fast something grows that is not to grow over a bound, and so when to look at it again."""
-
-    def __init__(self, bound: int) -> None:
-        self.bound = bound
-        self._size = 0
-        self._looked_at = 0.0
-        self._pause_s = LOOK_AT_LOGS_AGAIN_S / 2
-
-    def look_again_in(self, size: int, now: float) -> float:
-        """Return for how long it need not be looked at: half the time that is left if it goes on like that."""
-        speed = max(0, size - self._size) / max(now - self._looked_at, 1e-6)
-        left_s = (self.bound - size) / speed if speed else float("inf")
-        self._pause_s = max(LOOK_AT_LOGS_AGAIN_S, min(2 * self._pause_s, left_s / 2, LOOK_AT_LOGS_S))
-        self._size, self._looked_at = size, now
-        return self._pause_s

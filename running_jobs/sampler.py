@@ -56,13 +56,18 @@ class _Followed:
     `kept` are the figures of the sample that was written last, `held` is one that said the same since.
     """
 
-    __slots__ = ("attempt", "count", "cpu", "due_at", "held", "interval_s", "job_id", "kept", "looked_at", "runner")
+    __slots__ = (
+        "attempt", "before_s", "count", "cpu", "due_at", "held", "interval_s", "job_id", "kept", "looked_at", "runner",
+        "started",
+    )  # fmt: skip
 
     def __init__(self, job_id: str, due_at: float) -> None:
         self.job_id = job_id
         self.due_at = due_at
         self.interval_s = LOOK_EVERY_S
         self.runner: tuple[int, int] | None = None  # pid and start time, once its record tells
+        self.before_s = 0.0  # CPU of what that runner ran before this job
+        self.started = 0  # in ticks since boot
         self.attempt = 0
         self.count = 0
         self.cpu: Cumulative = Cumulative()
@@ -191,9 +196,9 @@ class Sampler:
             followed.interval_s = min(2 * followed.interval_s, LOOK_EVERY_QUIET_S)
         else:
             used_s = followed.cpu.total
-            sample = self._sample_of(followed, usage_below(runner, children))
+            sample = self._sample_of(followed, usage_below(runner, children, followed.before_s))
             cores = (followed.cpu.total - used_s) / max(now - followed.looked_at, 1e-3)
-            every_s = interval_for(age_s(runner), LOOK_EVERY_S)
+            every_s = interval_for(age_s(followed.started), LOOK_EVERY_S)
             if cores < QUIET_CORES and followed.kept and _says_the_same(sample, *followed.kept):
                 followed.held = sample
                 followed.interval_s = max(every_s, min(2 * followed.interval_s, LOOK_EVERY_QUIET_S))
@@ -221,6 +226,8 @@ class Sampler:
         if job.status is not ACTIVE or job.pid is None or job.pid_started is None or job.boot_id != boot_id():
             return False
         followed.runner, followed.attempt = (job.pid, job.pid_started), job.attempt
+        followed.before_s = job.cpu_before_s or 0.0
+        followed.started = job.session_started or job.pid_started
         before = samples.read(self._store.paths.stats(job.id))
         followed.count = len(before)
         if before and before[-1]["attempt"] == job.attempt:  # another dispatcher followed it before us

@@ -65,9 +65,9 @@ def read_member(pid: int) -> Member | None:
     )
 
 
-def age_s(member: Member) -> float:
-    """Return for how many seconds a process has been there."""
-    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - member.started / TICKS_PER_S)
+def age_s(started_ticks: int) -> float:
+    """Return how many seconds ago a process was started, from when that was in ticks since boot."""
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / TICKS_PER_S)
 
 
 def has_lists_of_children() -> bool:
@@ -121,10 +121,11 @@ def all_children() -> Children:
     return table.children
 
 
-def usage_below(runner: Member, children: Children) -> Usage:
+def usage_below(runner: Member, children: Children, before_s: float = 0.0) -> Usage:
     """Return what all processes below a runner use, and what it waited for; dispatchers and their jobs are left out.
 
-    The higher ones are looked at first: one that ends meanwhile is missed, never counted twice.
+    `before_s` is how much of that belongs to jobs which the runner ran before. The higher ones are looked at first: one
+    that ends meanwhile is missed, never counted twice.
     """
     ticks, rss_bytes, pids = runner.waited_ticks, 0, []
     seen = {runner.pid}
@@ -141,7 +142,7 @@ def usage_below(runner: Member, children: Children) -> Usage:
             if not child.is_dead:
                 rss_bytes += child.rss_bytes
                 pids.append(child.pid)
-    return Usage(ticks / TICKS_PER_S, rss_bytes, pids)
+    return Usage(max(0.0, ticks / TICKS_PER_S - before_s), rss_bytes, pids)
 
 
 class Cumulative:

@@ -157,12 +157,15 @@ class JobStore:
                 raise ForbiddenTransition(before.value, to.value)
         return self.update(job_id, lambda job: {**changes, "status": to} if job.status in allowed else None, detail)
 
-    def update(self, job_id: str, decide: Decision, detail: str = "", is_wish: bool = False) -> Job | None:
+    def update(
+        self, job_id: str, decide: Decision, detail: str = "", is_wish: bool = False, tell: bool = True
+    ) -> Job | None:
         """Read a job under the lock, let `decide` say what to change, and write it.
 
         `decide` gets the job as it is and returns the fields to change, or None to leave it. What `is_wish` may be
-        refused for want of room; all else goes into the room that is kept for it. Return the job as written, or
-        None if it was left. Raise as transition does, and InvalidJob for a wish that makes it too large.
+        refused for want of room; all else goes into the room that is kept for it. What no reader of the journal has to
+        know need not `tell` there. Return the job as written, or None if it was left. Raise as transition does, and
+        InvalidJob for a wish that makes it too large.
         """
         with self.door():
             job = self.get(job_id)
@@ -178,8 +181,11 @@ class JobStore:
             try:
                 if "after" in changes:
                     self._awaited.register(job)
-                failed = (before is ACTIVE and after is QUEUED) or (before is not ERROR and after is ERROR)
-                self._files.write(job, status_word(before, job), detail or job.reason or "", failed, is_wish)
+                if tell:
+                    failed = (before is ACTIVE and after is QUEUED) or (before is not ERROR and after is ERROR)
+                    self._files.write(job, status_word(before, job), detail or job.reason or "", failed, is_wish)
+                else:
+                    self._files.write_untold(job)
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if job.is_settled:
@@ -224,6 +230,14 @@ class JobStore:
     def mark_open(self, job_id: str) -> None:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
         self._files.mark_open(job_id)
+
+    def note_session(self, job_id: str, session: int, started: int) -> None:
+        """Note in an active job's marker which session its command has, as quickly as can be."""
+        self._files.mark_session(job_id, session, started)
+
+    def noted_session(self, job_id: str) -> tuple[int, int] | None:
+        """Return the session that was noted last and when its leader started, or None."""
+        return self._files.marked_session(job_id)
 
     def keep_code(self, job_id: str, code: bytes) -> None:
         """Keep the code that an idle job is to run now that it is queued. Only within `update`."""

@@ -1,29 +1,28 @@
-"""The runners that take a slot, as a dispatcher watches them."""
+"""The jobs that take a slot, as a dispatcher watches them."""
 
 from __future__ import annotations
 
-import os
 import select
 from collections import Counter
 from typing import NamedTuple
 
 
 class Watched(NamedTuple):
-    """A runner: its pidfd (-1 where only the lock tells of its end), its job's context, and the version of the job's
-    file before it was started (None if somebody else started it)."""
+    """A job that runs: what becomes readable when its runner is done (-1 where only the lock tells of that), its
+    context, and the version of its file before it was handed to the runner (None if somebody else did that)."""
 
-    pidfd: int
+    descriptor: int
     context: str
     unclaimed: tuple[int, int] | None
 
 
 class Runners:
-    """Who runs which job. `poller` is told of each pidfd, which becomes readable when the runner is gone."""
+    """Who runs which job. `poller` is told of each descriptor that tells of a runner."""
 
     def __init__(self, poller: select.poll) -> None:
         self._poller = poller
         self._by_job: dict[str, Watched] = {}
-        self._jobs_by_pidfd: dict[int, str] = {}
+        self._jobs_by_descriptor: dict[int, str] = {}
         self.by_context: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -33,29 +32,28 @@ class Runners:
         return job_id in self._by_job
 
     def watch(self, job_id: str, watched: Watched) -> None:
-        """Count a runner as taking a slot until it is released."""
+        """Count a job as taking a slot until it is released."""
         self._by_job[job_id] = watched
         self.by_context[watched.context] += 1
-        if watched.pidfd >= 0:
-            self._jobs_by_pidfd[watched.pidfd] = job_id
-            self._poller.register(watched.pidfd, select.POLLIN)
+        if watched.descriptor >= 0:
+            self._jobs_by_descriptor[watched.descriptor] = job_id
+            self._poller.register(watched.descriptor, select.POLLIN)
 
     def release(self, job_id: str) -> Watched:
-        """Take back the slot of a runner that is gone."""
+        """Take back the slot of a job whose runner is done or gone; the descriptor is the caller's again."""
         watched = self._by_job.pop(job_id)
         self.by_context[watched.context] -= 1
         if not self.by_context[watched.context]:
             del self.by_context[watched.context]
-        if watched.pidfd >= 0:
-            self._poller.unregister(watched.pidfd)
-            del self._jobs_by_pidfd[watched.pidfd]
-            os.close(watched.pidfd)
+        if watched.descriptor >= 0:
+            self._poller.unregister(watched.descriptor)
+            del self._jobs_by_descriptor[watched.descriptor]
         return watched
 
     def job_of(self, descriptor: int) -> str | None:
-        """Return the job whose runner's pidfd this is, or None."""
-        return self._jobs_by_pidfd.get(descriptor)
+        """Return the job whose runner a descriptor tells of, or None."""
+        return self._jobs_by_descriptor.get(descriptor)
 
     def known_by_lock_alone(self) -> list[str]:
         """Return the jobs of whose runners' ends nothing tells."""
-        return [job_id for job_id, watched in self._by_job.items() if watched.pidfd < 0]
+        return [job_id for job_id, watched in self._by_job.items() if watched.descriptor < 0]

@@ -91,6 +91,14 @@ def wait_for_status(store: JobStore, job_id: str, status: str, timeout_s: float 
     )
 
 
+def wait_for_session(store: JobStore, job_id: str) -> Job:
+    """Return an active job once its record tells the session of its command, a few milliseconds after it was started."""
+    return wait_for(
+        lambda: job if (job := store.get(job_id)).status == "active" and job.session is not None else None,
+        lambda: f"its session: {store.get(job_id)}",
+    )
+
+
 def processes_of(data: Path | str) -> list[psutil.Process]:
     """Return the processes of a data directory's jobs, known by their environment."""
     found = []

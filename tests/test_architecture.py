@@ -44,7 +44,7 @@ LAYERS = [
         "workers",
     },
     {"journal", "records", "processes", "logs", "child"},
-    {"clocks", "reserve", "family", "engine", "watching", "sampling", "samples"},
+    {"clocks", "reserve", "family", "engine", "growth", "postponed", "watching", "sampling", "samples"},
     {"spec", "http_spec", "scheduling", "ending", "job_files", "data_directory", "gpu"},
     {"awaited"},
     {"creation"},

@@ -16,6 +16,7 @@ from running_jobs.clocks import Moment, local_zone, read_time, seconds_left, wai
 from running_jobs.dispatcher import Dispatcher
 from running_jobs.errors import InvalidJob
 from running_jobs.job import QUEUED, Job, from_iso, to_iso
+from running_jobs.postponed import Postponed
 from running_jobs.scheduling import Timetable
 from running_jobs.store import JobStore
 
@@ -210,7 +211,7 @@ class Stepped:
     def look(self) -> list[str]:
         """Look as the dispatcher's loop does, and return whom it would start."""
         self.launched.clear()
-        self.dispatcher.retry_at.clear()
+        self.dispatcher.postponed = Postponed(10)
         self.dispatcher.look_at_changed()
         self.dispatcher.let_those_in_line_whose_time_has_come(time.monotonic())
         self.dispatcher.launch_those_whose_turn_it_is()

@@ -327,8 +327,8 @@ def test_a_runner_that_comes_too_early_leaves_the_job_queued(actions: Actions, d
         "store = JobStore.of(settings)\n"
         "version = store.version(sys.argv[3])\n"
         "store.update(sys.argv[3], lambda job: {'not_before': '2100-01-01T00:00:00.000Z'})\n"
-        "runner = LocalExecutor(store, settings).launch(sys.argv[3], version)\n"
-        "select.select([runner.pidfd], [], [])\n"
+        "done = LocalExecutor(store, settings).launch(sys.argv[3], version)\n"
+        "select.select([done], [], [])\n"
     )
     subprocess.run([sys.executable, "-I", "-S", "-c", program, str(PROJECT), str(data), job.id], check=True)
     assert (store.get(job.id).status, store.get(job.id).attempt) == ("queued", 0)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from running_jobs.actions import Actions
-from running_jobs.runner import LOOK_AT_LOGS_AGAIN_S, LOOK_AT_LOGS_S, Growth
+from running_jobs.growth import LOOK_AT_LOGS_AGAIN_S, LOOK_AT_LOGS_S, Growth
 from running_jobs.settings import load_settings
 
 from .conftest import end_everything, is_gone, processes_of, wait_for, wait_for_end, wait_for_status

@@ -20,7 +20,16 @@ from running_jobs.job import Job, JobStatus, from_iso
 from running_jobs.scheduling import Dependents, Timetable, WaitingLine, choose_next
 from running_jobs.store import JobStore
 
-from .conftest import Listener, dispatcher_of, free_port, kill_and_wait, wait_for, wait_for_end, wait_for_status
+from .conftest import (
+    Listener,
+    dispatcher_of,
+    free_port,
+    kill_and_wait,
+    wait_for,
+    wait_for_end,
+    wait_for_session,
+    wait_for_status,
+)
 
 
 def callbacks_of(store: JobStore, job_id: str, count: int = 1) -> list[dict[str, Any]]:
@@ -462,7 +471,7 @@ def test_an_http_job_is_a_job_like_any_other(
     launch: Callable[..., Job], store: JobStore, actions: Actions, listener: Listener
 ) -> None:
     job = launch("", command={"type": "http", "url": f"{listener.url}/delay/5", "headers": {"X-Token": "hush"}})
-    running = wait_for_status(store, job.id, "active")
+    running = wait_for_session(store, job.id)
     wait_for(lambda: listener.asked)
     assert "hush" not in " ".join(psutil.Process(running.session).cmdline())
     actions.stop(job.id)

@@ -20,7 +20,16 @@ from running_jobs.processes import boot_id, look_at
 from running_jobs.recovery import LOST
 from running_jobs.store import JobStore
 
-from .conftest import dispatcher_of, is_gone, kill_and_wait, processes_of, wait_for, wait_for_end, wait_for_status
+from .conftest import (
+    dispatcher_of,
+    is_gone,
+    kill_and_wait,
+    processes_of,
+    wait_for,
+    wait_for_end,
+    wait_for_session,
+    wait_for_status,
+)
 from .test_runner import FAMILY, family_of
 
 
@@ -47,7 +56,7 @@ def test_a_killed_runner_is_lost_and_its_processes_are_gone(
 
 def test_a_leftover_with_a_cleared_environment_is_found_by_its_session(actions: Actions, launch) -> None:
     job = launch("exec env -i sleep 1000")
-    active = wait_for_status(actions.store, job.id, "active")
+    active = wait_for_session(actions.store, job.id)
     command = psutil.Process(active.session)
     wait_for(lambda: command.name() == "sleep")
     os.kill(active.pid, signal.SIGKILL)

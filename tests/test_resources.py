@@ -13,7 +13,7 @@ import psutil
 
 from running_jobs.store import JobStore
 
-from .conftest import Server, dispatcher_of, wait_for, wait_for_end, wait_for_status
+from .conftest import Server, dispatcher_of, wait_for, wait_for_end, wait_for_session
 
 LONG = 300_000_000
 
@@ -96,7 +96,7 @@ def test_two_hundred_idle_jobs_cost_next_to_nothing(configure, start_server, dat
     jobs = [
         actions.submit({"command": {"type": "exec", "cmd": "exec sleep 1000"}, "start": True}).id for _ in range(200)
     ]
-    active = [wait_for_status(actions.store, job_id, "active", 60) for job_id in jobs]
+    active = [wait_for_session(actions.store, job_id) for job_id in jobs]
     runners = [psutil.Process(job.pid) for job in active]
     for job in active:
         wait_for(lambda pid=job.session: psutil.Process(pid).name() == "sleep")

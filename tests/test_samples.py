@@ -200,8 +200,8 @@ class Life:
         self.now = 1000.0
         self.usage = sampling.Usage(0.0, 1_000_000, [1])
         monkeypatch.setattr(sampler.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(sampler, "age_s", lambda runner: self.now - 1000.0)
-        monkeypatch.setattr(sampler, "usage_below", lambda runner, children: self.usage)
+        monkeypatch.setattr(sampler, "age_s", lambda started: self.now - 1000.0)
+        monkeypatch.setattr(sampler, "usage_below", lambda runner, children, before_s: self.usage)
         self.sampler = Sampler(store)
         self.job_id = self.add(pid)
 

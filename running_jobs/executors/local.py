@@ -2,93 +2,167 @@
 
 Only for a process with one thread and few descriptors; everything the runner needs is imported
 before the fork, since what it imported itself would cost every job.
+
+A runner that has recorded its job's end and has no process of it left takes the next job instead of ending: that spares
+both forks. Two pipes join it with the dispatcher: what it is to do next, and that it is done. It leaves when it is
+told to, or when there is no dispatcher any more at the other end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import select
 import signal
-import struct
 import traceback
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from running_jobs.errors import JobsError
-from running_jobs.runner import run_attempt
+from running_jobs.processes import rename_self
+from running_jobs.runner import become_runner, run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.wake import wake_dispatcher
 
-RUNNER_UMASK = 0o077
+SPARE_S = 0.5  # for which a runner without a job is kept
+NAMED_SPARE_AFTER_S = 0.05
+DONE, LEAVE = b".", b"leave"
+MAX_ORDER_BYTES = 200
 
 
-@dataclass(frozen=True)
-class LocalRunner:
-    """A runner that was started: its pid and a descriptor that becomes readable when it is gone."""
+class _Runner(NamedTuple):
+    """The dispatcher's ends of a runner's pipes: to tell it what to do, and to hear that it is done or gone."""
 
-    pid: int
-    pidfd: int
+    orders: int
+    reports: int
+
+    def close(self) -> None:
+        for descriptor in self:
+            os.close(descriptor)
 
 
 class LocalExecutor:
-    """Starts runners by a double fork."""
+    """Starts runners by a double fork, and keeps those that are done for the next jobs."""
 
     def __init__(self, store: JobStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._busy: dict[int, _Runner] = {}  # by the descriptor that tells of it
+        self._spare: list[tuple[float, _Runner]] = []  # with the time until when it is kept, which only grows
 
-    def launch(self, job_id: str, version: tuple[int, int]) -> LocalRunner:
-        """Start a runner for a queued job whose record was of this version when its turn came.
+    def launch(self, job_id: str, version: tuple[int, int]) -> int:
+        """Have a runner take a queued job whose record was of this version when its turn came.
 
+        Return a descriptor that becomes readable when the runner is done with it or gone; it is to be handed back then.
         Raise OSError if there are no processes or descriptors to be had.
         """
-        go_read = go_write = pid_read = pid_write = -1
+        order = b"%s %d %d" % (job_id.encode(), *version)
+        while self._spare:
+            _, runner = self._spare.pop()  # the one whose memory is warm
+            with contextlib.suppress(BrokenPipeError):
+                return self._order(runner, order)
+        return self._order(self._fork(), order)
+
+    def hand_back(self, descriptor: int, now: float) -> None:
+        """Take back what launch returned, and keep the runner for a moment if it says that it can take another job."""
+        runner = self._busy.pop(descriptor)
+        if os.read(runner.reports, 1) == DONE:
+            self._spare.append((now + SPARE_S, runner))
+        else:
+            runner.close()
+
+    def dismiss(self, now: float) -> None:
+        """Let the runners go that had nothing to do for a while."""
+        while self._spare and self._spare[0][0] <= now:
+            runner = self._spare.pop(0)[1]
+            with contextlib.suppress(BrokenPipeError):
+                os.write(runner.orders, LEAVE)
+            runner.close()
+
+    def seconds_to_next(self, now: float) -> float | None:
+        """Return when the next one is to be dismissed, None if there is none."""
+        return self._spare[0][0] - now if self._spare else None
+
+    def _order(self, runner: _Runner, order: bytes) -> int:
         try:
-            go_read, go_write = os.pipe()
-            pid_read, pid_write = os.pipe()
+            os.write(runner.orders, order)
+        except BrokenPipeError:
+            runner.close()
+            raise
+        self._busy[runner.reports] = runner
+        return runner.reports
+
+    def _fork(self) -> _Runner:
+        opened: list[int] = []
+        try:
+            opened.extend(os.pipe())
+            opened.extend(os.pipe())
+            orders_read, orders_write, reports_read, reports_write = opened
             intermediate = os.fork()
             if intermediate == 0:  # never returns: it would unwind through the dispatcher's code
-                self._fork_again(job_id, version, go_read, pid_write)
-            os.close(pid_write)
-            pid_write = -1
-            told = os.read(pid_read, 4)
-            os.waitpid(intermediate, 0)  # from here on the runner is a child of init
-            if len(told) < 4:
+                self._fork_again(orders_read, reports_write)
+            if os.waitstatus_to_exitcode(os.waitpid(intermediate, 0)[1]) != 0:
                 raise OSError("the runner could not be forked")
-            pid = struct.unpack("i", told)[0]
-            pidfd = os.pidfd_open(pid)  # it waits for our word, so this pid is still its own
-            os.write(go_write, b"\0")
-            return LocalRunner(pid, pidfd)
-        finally:
-            for descriptor in (go_read, go_write, pid_read, pid_write):
-                if descriptor >= 0:
-                    os.close(descriptor)
+        except OSError:
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        os.close(orders_read)
+        os.close(reports_write)
+        return _Runner(orders_write, reports_read)  # from here on it is a child of init
 
-    def _fork_again(self, job_id: str, version: tuple[int, int], go_read: int, pid_write: int) -> None:
+    def _fork_again(self, orders: int, reports: int) -> None:
         try:
             os.setsid()
-            runner = os.fork()
-            if runner:  # the intermediate: says who the runner is, and exits
-                os.write(pid_write, struct.pack("i", runner))
+            if os.fork():
                 os._exit(0)
-            self._be_runner(job_id, version, go_read)
+            _hold_only(orders, reports)
+            become_runner()
+            self._serve(3, 4)
+        except BaseException:  # the last place where a defect can be told
+            self._store.note_error(f"A runner failed: {traceback.format_exc()}")
         finally:
             os._exit(1)
 
-    def _be_runner(self, job_id: str, version: tuple[int, int], go_read: int) -> None:
-        os.umask(RUNNER_UMASK)
-        os.dup2(go_read, 3)
-        os.closerange(4, 1 << 20)  # the dispatcher's lock, FIFO and the other runners: theirs to hold, not ours
-        told = os.read(3, 1)
-        os.close(3)
-        if told:  # else the dispatcher died meanwhile; the job is still queued, and the next one takes it
-            try:
-                run_attempt(self._store, self._settings, job_id, version)
-            except (JobsError, OSError) as error:
-                self._store.note_error(f"{job_id} is still queued: {error}")
-            except BaseException:  # the last place where a defect can be told
-                self._store.note_error(f"{job_id}: its runner failed: {traceback.format_exc()}")
-        with contextlib.suppress(OSError, JobsError):
+    def _serve(self, orders: int, reports: int) -> None:
+        """Run the jobs that are handed over, one after another. Never returns."""
+        with contextlib.suppress(BrokenPipeError):
+            while order := _next_order(orders):
+                if order == LEAVE:
+                    os._exit(0)
+                if not self._run(order):
+                    break
+                os.write(reports, DONE)
+        with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             wake_dispatcher(self._settings)
         os._exit(0)
+
+    def _run(self, order: bytes) -> bool:
+        """Run one job. Return whether another may be run here."""
+        name, inode, mtime_ns = order.split()
+        job_id = name.decode()
+        rename_self(f"running-jobs: job {job_id}")
+        try:
+            return run_attempt(self._store, self._settings, job_id, (int(inode), int(mtime_ns)))
+        except (JobsError, OSError) as error:
+            self._store.note_error(f"{job_id} is still queued: {error}")
+        except BaseException:
+            self._store.note_error(f"{job_id}: its runner failed: {traceback.format_exc()}")
+        return False
+
+
+def _hold_only(orders: int, reports: int) -> None:
+    """Keep two pipes as 3 and 4 and nothing else: the dispatcher's lock, FIFO and other runners are theirs to hold."""
+    held = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 5) for descriptor in (orders, reports)]
+    for ours, descriptor in enumerate(held, start=3):
+        os.dup2(descriptor, ours, inheritable=False)
+    os.closerange(5, 1 << 20)
+
+
+def _next_order(orders: int) -> bytes:
+    """Wait for the next order, empty when there is no dispatcher any more; do not pose as a job meanwhile."""
+    if not select.select([orders], [], [], NAMED_SPARE_AFTER_S)[0]:
+        rename_self("running-jobs: without a job")
+    return os.read(orders, MAX_ORDER_BYTES)

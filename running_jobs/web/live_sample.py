@@ -33,7 +33,7 @@ def _live_sample(paths: JobPaths, job: Job, kept: list[Sample]) -> Sample | None
     runner = read_member(job.pid)
     if runner is None:
         return None
-    usage = usage_below(runner, all_children())
+    usage = usage_below(runner, all_children(), job.cpu_before_s or 0.0)
     so_far = kept[-1]["cpu_s"] if kept and kept[-1]["attempt"] == job.attempt else 0.0
     summed = usage._replace(cpu_s=max(so_far, usage.cpu_s))
     return samples.taken(paths, job.id, job.attempt, summed, time.time)

@@ -1,0 +1,220 @@
+"""A runner that is done takes the next job: nothing of one job is left in the next, and nobody stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from running_jobs.actions import Actions
+from running_jobs.job import ACTIVE, QUEUED, Job
+from running_jobs.processes import boot_id, look_at
+from running_jobs.recovery import declare_lost
+from running_jobs.store import JobStore
+
+from .conftest import dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_session, wait_for_status
+
+
+@pytest.fixture
+def one_slot(configure) -> Actions:
+    """Actions of a data directory where one job runs at a time."""
+    return configure("slots = 1\n")
+
+
+def submit(actions: Actions, cmd: str, **options: object) -> Job:
+    return actions.submit({"command": {"type": "exec", "cmd": cmd}, "start": True, **options})
+
+
+def out(store: JobStore, job: Job) -> str:
+    return Path(store.paths.out(job.id)).read_text()
+
+
+def in_turn(actions: Actions, *wishes: dict[str, object]) -> list[Job]:
+    """Queue jobs at once, each `cmd` with options, and return them as they ended."""
+    actions.pause(True)
+    jobs = [submit(actions, **wish) for wish in wishes]
+    actions.pause(False)
+    return [wait_for_end(actions.store, job.id) for job in jobs]
+
+
+@contextlib.contextmanager
+def spare_after_a_job(actions: Actions) -> Iterator[tuple[psutil.Process, Job]]:
+    """Yield a runner without a job and the job that it ran, with a dispatcher that does not get to dismiss it."""
+    actions.pause(True)
+    job = submit(actions, "true")
+    dispatcher = wait_for(lambda: dispatcher_of(actions.store.paths.data))
+    actions.pause(False)
+    job = wait_for_end(actions.store, job.id)
+    dispatcher.suspend()
+    try:
+        runner = psutil.Process(job.pid)
+        wait_for(lambda: " ".join(runner.cmdline()) == "running-jobs: without a job")
+        yield runner, job
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            dispatcher.resume()
+
+
+def test_jobs_that_follow_each_other_share_a_runner(one_slot: Actions) -> None:
+    ended = in_turn(one_slot, *({"cmd": f"echo {number}; exit {number}"} for number in range(20)))
+    assert [(job.exit_code, out(one_slot.store, job)) for job in ended] == [(n, f"{n}\n") for n in range(20)]
+    assert len({(job.pid, job.pid_started) for job in ended}) == 1
+    assert len({job.session for job in ended}) == 20
+    assert all(job.cpu_before_s is None for job in ended)
+
+
+def test_a_runner_without_a_job_leaves_soon(one_slot: Actions) -> None:
+    with spare_after_a_job(one_slot) as (runner, _):
+        pass
+    wait_for(lambda: is_gone(runner))
+    assert not Path(one_slot.store.paths.errors).exists()
+
+
+def test_a_runner_without_a_job_holds_nothing(one_slot: Actions) -> None:
+    with spare_after_a_job(one_slot) as (runner, _):
+        held = [os.readlink(f"/proc/{runner.pid}/fd/{name}") for name in os.listdir(f"/proc/{runner.pid}/fd")]
+        assert {name for name in held if not name.startswith("pipe:")} == {"/dev/null"}
+        assert (runner.cwd(), runner.children()) == ("/", [])
+
+
+def test_nothing_of_one_job_is_in_the_next(one_slot: Actions, tmp_path: Path) -> None:
+    look = "umask; pwd; nice; ulimit -n; ulimit -c; env | grep -c MINE; ls /proc/self/fd | wc -l; grep Sig /proc/self/status"
+    alter = f"umask 077; ulimit -n 50; ulimit -c 1; trap '' TERM; exec 9>{tmp_path}/open; {look}"
+    first, altered, after = in_turn(
+        one_slot,
+        {"cmd": look, "cwd": "/"},
+        {"cmd": alter, "cwd": str(tmp_path), "nice": 7, "env": {"MINE": "x"}},
+        {"cmd": look, "cwd": "/"},
+    )
+    assert first.pid == altered.pid == after.pid
+    assert out(one_slot.store, altered) != out(one_slot.store, first)
+    assert out(one_slot.store, altered).splitlines()[:3] == ["0077", str(tmp_path), "7"]
+    assert out(one_slot.store, after) == out(one_slot.store, first)
+
+
+def test_what_could_not_be_started_is_nothing_to_the_next(one_slot: Actions, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    one_slot.pause(True)
+    jobs = [submit(one_slot, "true", cwd=str(gone)), submit(one_slot, "pwd", cwd="/")]
+    gone.rmdir()
+    one_slot.pause(False)
+    lost, ran = (wait_for_end(one_slot.store, job.id) for job in jobs)
+    assert lost.reason == f"could not start: {gone}: No such file or directory"
+    assert (ran.status, out(one_slot.store, ran), ran.pid) == ("done", "/\n", lost.pid)
+
+
+def test_a_job_that_leaves_processes_keeps_its_runner_from_the_next(one_slot: Actions) -> None:
+    first, after = in_turn(one_slot, {"cmd": "sleep 1000 & echo $!"}, {"cmd": "true"})
+    left = psutil.Process(int(out(one_slot.store, first)))
+    try:
+        assert "left running in the background: " in first.reason
+        assert (after.reason, after.pid == first.pid) == ("exit code 0", False)
+        assert left.is_running()
+        wait_for(lambda: left.ppid() != first.pid)
+    finally:
+        left.kill()
+
+
+def test_stop_kill_and_timeout_end_the_job_that_they_mean_in_a_runner_used_before(one_slot: Actions) -> None:
+    store = one_slot.store
+    for end in (one_slot.stop, one_slot.kill):
+        with spare_after_a_job(one_slot) as (_, before):
+            job = submit(one_slot, "sleep 1000; true")
+        assert wait_for_session(store, job.id).pid == before.pid
+        end(job.id)
+        assert wait_for_end(store, job.id).status == "stop"
+    with spare_after_a_job(one_slot) as (_, before):
+        job = submit(one_slot, "sleep 1000", timeout=0.1)
+    job = wait_for_end(store, job.id)
+    assert (job.reason, job.pid) == ("timed out after 0.1 s", before.pid)
+    assert wait_for_end(store, submit(one_slot, "true").id).status == "done"
+
+
+def test_a_runner_that_is_killed_without_a_job_costs_nobody_anything(one_slot: Actions) -> None:
+    with spare_after_a_job(one_slot) as (runner, job):
+        runner.kill()
+        wait_for(lambda: is_gone(runner))
+        after = submit(one_slot, "echo ran")
+    after = wait_for_end(one_slot.store, after.id)
+    assert (after.status, after.attempt, out(one_slot.store, after)) == ("done", 1, "ran\n")
+    assert (after.pid, after.pid_started) != (job.pid, job.pid_started)
+
+
+def test_a_job_handed_over_and_not_claimed_is_still_queued_and_then_run_by_another(one_slot: Actions) -> None:
+    store = one_slot.store
+    with spare_after_a_job(one_slot) as (runner, job):
+        runner.suspend()
+        after = submit(one_slot, "echo ran")
+    with open(f"/proc/{runner.pid}/fd/3", "rb") as orders:
+        wait_for(lambda: fcntl.ioctl(orders, termios.FIONREAD, b"\0" * 4) != b"\0" * 4)
+    assert store.get(after.id).status == "queued"
+    runner.kill()
+    after = wait_for_end(store, after.id)
+    assert (after.status, after.attempt, out(store, after)) == ("done", 1, "ran\n")
+    assert (after.pid, after.pid_started) != (job.pid, job.pid_started)
+
+
+def test_a_runner_without_a_dispatcher_leaves_at_once_and_sees_to_it_that_there_is_one(one_slot: Actions) -> None:
+    store = one_slot.store
+    with spare_after_a_job(one_slot) as (runner, _):
+        kill_and_wait(dispatcher_of(store.paths.data))
+        wait_for(lambda: is_gone(runner))
+    wait_for(lambda: dispatcher_of(store.paths.data))
+
+
+def test_a_job_outlives_its_dispatcher_in_a_runner_used_before(one_slot: Actions, tmp_path: Path) -> None:
+    store = one_slot.store
+    go = tmp_path / "go"
+    with spare_after_a_job(one_slot) as (_, before):
+        job = submit(one_slot, f"until [ -e {go} ]; do sleep 0.05; done; exit 5")
+    active = wait_for_status(store, job.id, "active")
+    assert active.pid == before.pid
+    kill_and_wait(dispatcher_of(store.paths.data))
+    go.touch()
+    assert wait_for_end(store, job.id).exit_code == 5
+    wait_for(lambda: not psutil.pid_exists(active.pid))
+    wait_for(lambda: dispatcher_of(store.paths.data))
+    assert wait_for_end(store, submit(one_slot, "true").id).status == "done"
+
+
+def test_figures_of_a_job_are_its_own(one_slot: Actions) -> None:
+    busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+    one_slot.pause(True)
+    first, after = submit(one_slot, busy), submit(one_slot, "exec sleep 1000")
+    one_slot.pause(False)
+    first = wait_for_end(one_slot.store, first.id)
+    after = wait_for_session(one_slot.store, after.id)
+    assert first.usage["cpu_s"] > 0.1
+    assert after.pid == first.pid
+    assert after.cpu_before_s >= first.usage["cpu_s"]
+    stats = Path(one_slot.store.paths.stats(after.id))
+    wait_for(stats.exists)
+    assert '"cpu_s":0.0,' in stats.read_text().splitlines()[0]
+    one_slot.kill(after.id)
+    assert wait_for_end(one_slot.store, after.id).usage["cpu_s"] < 0.1
+
+
+def test_a_session_that_only_its_marker_tells_is_ended(store: JobStore) -> None:
+    """Its runner died between the start of the command and the record that tells its session."""
+    store.prepare()
+    job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, setsid=True)
+    left = psutil.Process(pid)
+    try:
+        found = look_at(pid)
+        store.note_session(job.id, pid, found.started)
+        claim = {"status": ACTIVE, "pid": 1, "pid_started": 0, "boot_id": boot_id(), "attempt": 1, "attempts": [{}]}
+        store.update(job.id, lambda job: claim)
+        assert not declare_lost(store, job.id)
+        assert left.wait(10) == -signal.SIGKILL
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
