@@ -68,21 +68,32 @@ def write_atomically(path: str, data: bytes, sync: bool) -> None:
     """
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)  # what a killed writer left, maybe a link
-    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    write_anew(temporary, data, sync)
     try:
-        try:
-            write_all(descriptor, data)
-            if sync:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         os.rename(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
+    """Write a file in place of what may be there; if that fails, there is none. Return its inode and time in ns."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # what a killed writer left, maybe a link
+    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        write_all(descriptor, data)
+        if sync:
+            os.fsync(descriptor)
+        written = os.fstat(descriptor)
+        return written.st_ino, written.st_mtime_ns
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def append_line(path: str, line: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from running_jobs import files, reserve
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
@@ -34,17 +34,20 @@ class JobFiles:
 
     def read(self, job_id: str) -> Job:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
+        return Job.from_json(job_id, self.content(job_id))
+
+    def content(self, job_id: str) -> bytes:
+        """Return what is in a job's record. Raise as read does."""
         if not is_job_id(job_id):
             raise NoSuchJob(job_id)
         try:
-            content = files.read_bounded(self.paths.json(job_id), MAX_JSON_BYTES)
+            return files.read_bounded(self.paths.json(job_id), MAX_JSON_BYTES)
         except FileNotFoundError:
             raise NoSuchJob(job_id) from None
         except OSError as error:
             if error.errno not in _NO_JSON_FILE:
                 raise  # no descriptors, a failing disk: that says nothing of the job
             raise UnreadableJob(job_id, (error.strerror or str(error)).lower()) from None
-        return Job.from_json(job_id, content)
 
     def mark_open(self, job_id: str) -> None:
         """Make the marker of a job that is not settled."""
@@ -81,6 +84,25 @@ class JobFiles:
             os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
 
+    @contextlib.contextmanager
+    def prepared(self, job: Job) -> Iterator[tuple[int, int]]:
+        """Have the next record of a job beside it and yield its version; what is not published is gone afterwards.
+
+        Only for whoever holds the job's own lock.
+        """
+        path = self.paths.prepared(job.id)
+        version = files.write_anew(path, _content_of(job, MAX_JSON_BYTES), self.sync)
+        try:
+            yield version
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def publish_prepared(self, job: Job, status: str, detail: str, failed: bool) -> None:
+        """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed."""
+        paths = self.paths
+        self._publish(job, status, detail, failed, lambda: os.rename(paths.prepared(job.id), paths.json(job.id)))
+
     def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.
 
@@ -108,6 +130,7 @@ class JobFiles:
         paths = self.paths
         for path in (
             paths.unfinished(job_id),
+            paths.prepared(job_id),
             paths.json(job_id),
             paths.marker(job_id),
             paths.awaited(job_id),
@@ -147,13 +170,15 @@ class JobFiles:
         files.write_atomically(self.paths.code(job_id), code, self.sync)
 
     def _write(self, job: Job, status: str, detail: str, failed: bool, limit: int) -> None:
-        content = job.to_json()  # what cannot be written must not be told
-        if len(content) > limit:
-            raise InvalidJob("job", f"its record would have {len(content)} bytes; at most {limit} are kept")
+        content = _content_of(job, limit)  # what cannot be written must not be told
+        path = self.paths.json(job.id)
+        self._publish(job, status, detail, failed, lambda: files.write_atomically(path, content, self.sync))
+
+    def _publish(self, job: Job, status: str, detail: str, failed: bool, change: Callable[[], None]) -> None:
         line = journal_line(self.clock(), job, status, detail)
         told_from = files.append_line(self.paths.journal, line)
         try:
-            files.write_atomically(self.paths.json(job.id), content, self.sync)
+            change()
         except OSError:
             with contextlib.suppress(OSError):
                 os.truncate(self.paths.journal, told_from)  # nothing came of it: take the line back
@@ -163,3 +188,10 @@ class JobFiles:
             put_aside(self.paths.errors, self.rotate_bytes, self.clock())
         if told_from > self.rotate_bytes > 0:
             put_aside(self.paths.journal, self.rotate_bytes, self.clock())
+
+
+def _content_of(job: Job, limit: int) -> bytes:
+    content = job.to_json()
+    if len(content) > limit:
+        raise InvalidJob("job", f"its record would have {len(content)} bytes; at most {limit} are kept")
+    return content

@@ -60,6 +60,10 @@ class JobPaths:
         """Return the path of a job's record while it is being written."""
         return f"{self.data}/.{job_id}.json.new"
 
+    def prepared(self, job_id: str) -> str:
+        """Return the path of a job's next record while its runner writes it."""
+        return f"{self.data}/.{job_id}.json.next"
+
     def results(self, job_id: str) -> str:
         """Return the path of the folder that the command knows as JOB_FILES."""
         return f"{self.data}/{job_id}.files"

@@ -69,7 +69,7 @@ class _Attempt:
         self.job_id = job_id
         self.version = version
         self.family = Family()
-        self.session: dict[str, int | None] = {}
+        self.session: dict[str, int] = {}
         self.note_session_at = float("inf")
         self.logs = Growth(settings.max_log_bytes)
         self.look_at_logs_at = 0.0 if settings.max_log_bytes else float("inf")
@@ -141,7 +141,7 @@ class _Attempt:
         """Write the session into the record. Most jobs that are over at once are spared that."""
         self.note_session_at = float("inf")
         with contextlib.suppress(JobsError, OSError):  # the end tells it, too
-            self.store.update(self.job_id, lambda job: self.session if job.pid == os.getpid() else None, tell=False)
+            self.store.record_session(self.job_id, os.getpid(), *self.session.values())
 
     def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self.version
@@ -180,7 +180,11 @@ class _Attempt:
             number = job.attempt + 1
             return {**claim, "attempt": number, "attempts": [*job.attempts, {"attempt": number, "started_at": now}]}
 
-        return self.store.update(self.job_id, decide)
+        claimed = self.store.update_own(self.job_id, decide)
+        if claimed is None:
+            return None
+        self.seen_version = claimed[1]
+        return claimed[0]
 
     # --- watch
 
@@ -285,7 +289,7 @@ class _Attempt:
         recorded = None
         while True:
             try:
-                recorded = self.store.update(self.job_id, decide)
+                recorded = self.store.update_own(self.job_id, decide)
                 break
             except (
                 NoSuchJob,

@@ -157,40 +157,66 @@ class JobStore:
                 raise ForbiddenTransition(before.value, to.value)
         return self.update(job_id, lambda job: {**changes, "status": to} if job.status in allowed else None, detail)
 
-    def update(
-        self, job_id: str, decide: Decision, detail: str = "", is_wish: bool = False, tell: bool = True
-    ) -> Job | None:
+    def update(self, job_id: str, decide: Decision, detail: str = "", is_wish: bool = False) -> Job | None:
         """Read a job under the lock, let `decide` say what to change, and write it.
 
         `decide` gets the job as it is and returns the fields to change, or None to leave it. What `is_wish` may be
-        refused for want of room; all else goes into the room that is kept for it. What no reader of the journal has to
-        know need not `tell` there. Return the job as written, or None if it was left. Raise as transition does, and
-        InvalidJob for a wish that makes it too large.
+        refused for want of room; all else goes into the room that is kept for it. Return the job as written, or
+        None if it was left. Raise as transition does, and InvalidJob for a wish that makes it too large.
         """
         with self.door():
             job = self.get(job_id)
             before = job.status
-            changes = decide(job)
+            changes = _changed(job, decide)
             if changes is None:
                 return None
-            after = changes.get("status", before)
-            if after is not before and after not in TRANSITIONS[before]:
-                raise ForbiddenTransition(before.value, after.value)
-            for name, value in changes.items():
-                setattr(job, name, value)
             try:
                 if "after" in changes:
                     self._awaited.register(job)
-                if tell:
-                    failed = (before is ACTIVE and after is QUEUED) or (before is not ERROR and after is ERROR)
-                    self._files.write(job, status_word(before, job), detail or job.reason or "", failed, is_wish)
-                else:
-                    self._files.write_untold(job)
+                self._files.write(
+                    job, status_word(before, job), detail or job.reason or "", _failed(before, job), is_wish
+                )
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if job.is_settled:
                 self._files.unmark(job_id)
         return job
+
+    def update_own(self, job_id: str, decide: Decision) -> tuple[Job, tuple[int, int]] | None:
+        """Do as update does, for the runner that holds the job's own lock: it writes before it takes the lock of all.
+
+        So others need not wait until the disk has it. `decide` is asked once more if somebody else wrote meanwhile.
+        Return the job with its version.
+        """
+        before = self._files.content(job_id)
+        job = Job.from_json(job_id, before)
+        status = job.status
+        if _changed(job, decide) is None:
+            return None
+        with contextlib.suppress(OSError, StorageFailed), self._files.prepared(job) as version, self.door():
+            if self._files.content(job_id) == before:
+                self._files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
+                if job.is_settled:
+                    self._files.unmark(job_id)
+                return job, version
+        written = self.update(job_id, decide)  # somebody was quicker, or the disk is full: that has room for it
+        return None if written is None else (written, (0, 0))
+
+    def note_session(self, job_id: str, session: int, started: int) -> None:
+        """Note in an active job's marker which session its command has, as quickly as can be."""
+        self._files.mark_session(job_id, session, started)
+
+    def noted_session(self, job_id: str) -> tuple[int, int] | None:
+        """Return the session that was noted last and when its leader started, or None."""
+        return self._files.marked_session(job_id)
+
+    def record_session(self, job_id: str, pid: int, session: int, started: int) -> None:
+        """Write the session of its command into the record of a job that is active under this runner."""
+        with self.door():
+            job = self.get(job_id)
+            if job.status is ACTIVE and job.pid == pid:
+                job.session, job.session_started = session, started
+                self._files.write_untold(job)
 
     def delete(self, job_id: str, detail: str = "") -> None:
         """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active.
@@ -231,14 +257,6 @@ class JobStore:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
         self._files.mark_open(job_id)
 
-    def note_session(self, job_id: str, session: int, started: int) -> None:
-        """Note in an active job's marker which session its command has, as quickly as can be."""
-        self._files.mark_session(job_id, session, started)
-
-    def noted_session(self, job_id: str) -> tuple[int, int] | None:
-        """Return the session that was noted last and when its leader started, or None."""
-        return self._files.marked_session(job_id)
-
     def keep_code(self, job_id: str, code: bytes) -> None:
         """Keep the code that an idle job is to run now that it is queued. Only within `update`."""
         self._files.keep_code(job_id, code)
@@ -273,3 +291,22 @@ class JobStore:
                 raise DataGone(self.paths.data) from None
             self.prepare()
             return files.take_lock(self.paths.lock)
+
+
+def _changed(job: Job, decide: Decision) -> dict[str, Any] | None:
+    """Change a job as is decided, and return what was changed. Raise ForbiddenTransition."""
+    before = job.status
+    changes = decide(job)
+    if changes is None:
+        return None
+    after = changes.get("status", before)
+    if after is not before and after not in TRANSITIONS[before]:
+        raise ForbiddenTransition(before.value, after.value)
+    for name, value in changes.items():
+        setattr(job, name, value)
+    return changes
+
+
+def _failed(before: JobStatus, job: Job) -> bool:
+    """Say whether a change is an attempt that failed."""
+    return (before is ACTIVE and job.status is QUEUED) or (before is not ERROR and job.status is ERROR)

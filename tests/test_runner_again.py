@@ -85,7 +85,7 @@ def test_a_runner_without_a_job_holds_nothing(one_slot: Actions) -> None:
 
 
 def test_nothing_of_one_job_is_in_the_next(one_slot: Actions, tmp_path: Path) -> None:
-    look = "umask; pwd; nice; ulimit -n; ulimit -c; env | grep -c MINE; ls /proc/self/fd | wc -l; grep Sig /proc/self/status"
+    look = "umask; pwd; nice; ulimit -n; ulimit -c; env | grep -c MINE; ls /proc/self/fd | wc -l; grep -E Sig[BIC] /proc/self/status"
     alter = f"umask 077; ulimit -n 50; ulimit -c 1; trap '' TERM; exec 9>{tmp_path}/open; {look}"
     first, altered, after = in_turn(
         one_slot,
