@@ -1,4 +1,4 @@
-"""New jobs: their ids, and storing several of them all or none. Whoever calls this holds the store's lock.
+"""New jobs: their ids, and storing several of them all or none, under the store's lock.
 
 The content of the lock's file is the last id given.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from running_jobs import files
 from running_jobs.awaited import Awaited
@@ -19,30 +20,74 @@ MAX_LIST_BYTES = 16 << 20
 
 
 class Creation:
-    """Makes the jobs of one data directory. `ids` lists those that are there."""
+    """Makes the jobs of one data directory. `ids` lists those that are there, `door` takes the store's lock."""
 
-    def __init__(self, job_files: JobFiles, awaited: Awaited, ids: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        job_files: JobFiles,
+        awaited: Awaited,
+        ids: Callable[[], list[str]],
+        door: Callable[[], AbstractContextManager[int]],
+    ) -> None:
         self._files = job_files
         self._paths = job_files.paths
         self._awaited = awaited
         self._ids = ids
+        self._door = door
 
-    def create_all(self, lock: int, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
-        """Store new jobs as JobStore.create_all says; `lock` is the open file of the lock."""
+    def create(self, template: Job, detail: str, code: bytes | None) -> Job:
+        """Store one new job as JobStore.create_all says.
+
+        Nobody holds the lock while the disk is waited for: it takes in together what many store at once.
+        """
+        with self._door() as lock:
+            job = self._named(template, lock)
+        try:
+            self._files.write_unfinished(job)
+        except OSError as error:
+            raise StorageFailed("The job", error) from error
+        with self._door():
+            try:
+                self._awaited.register(job)
+                self._files.publish(job, detail, code)
+            except BaseException as error:
+                self._undo([job.id])
+                if isinstance(error, OSError):
+                    raise StorageFailed("The job", error) from error
+                raise
+        self._make_durable(job.id)
+        return job
+
+    def _make_durable(self, job_id: str) -> None:
+        if not self._files.sync:
+            return
+        try:
+            files.sync_directory(self._paths.data)
+        except OSError as error:
+            with self._door():
+                if not self._may_be_undone(job_id):
+                    return  # it runs: whoever were told that it is not there would have it run twice
+                self._undo([job_id])
+            raise StorageFailed("The job", error) from error
+
+    def create_all(self, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
+        """Store new jobs as JobStore.create_all says."""
+        with self._door() as lock:
+            return self._create_all(lock, templates, detail, codes)
+
+    def _create_all(self, lock: int, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
         jobs: list[Job] = []
         try:
             for template, code in zip(templates, codes):
                 jobs.append(self._named(template, lock))
-                if len(templates) > 1:
-                    files.append_line(self._paths.batch, jobs[-1].id)
+                files.append_line(self._paths.batch, jobs[-1].id)
                 self._awaited.register(jobs[-1])
                 self._files.write_new(jobs[-1], detail, code)
             if self._files.sync:
                 files.sync_directory(self._paths.data)
-            if len(templates) > 1:
-                os.unlink(self._paths.batch)  # from here on they are there,
-                if self._files.sync:
-                    files.sync_directory(self._paths.run)  # also after a power cut
+            os.unlink(self._paths.batch)  # from here on they are there,
+            if self._files.sync:
+                files.sync_directory(self._paths.run)  # also after a power cut
         except BaseException as error:
             self._undo([job.id for job in jobs])
             if isinstance(error, OSError):

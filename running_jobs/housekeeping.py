@@ -7,8 +7,10 @@ import os
 
 from running_jobs import files
 from running_jobs.errors import NoSuchJob, UnreadableJob
-from running_jobs.job import ACTIVE, QUEUED
+from running_jobs.job import ACTIVE, QUEUED, is_job_id
 from running_jobs.store import JobStore
+
+UNFINISHED_S = 3600  # nobody takes that long to store a job
 
 
 def has_work(store: JobStore) -> bool:
@@ -34,12 +36,23 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
         if files.read_bounded(store.paths.boot_id, 100).decode() == boot_id and os.path.isdir(store.paths.open):
             return store.open_ids()
     files.make_private_directory(store.paths.open)
+    _remove_unfinished(store)
     found = [job_id for job_id in store.ids() if _may_be_open(store, job_id)]
     with contextlib.suppress(OSError):  # a full disk: then it is all looked at again the next time
         for job_id in found:
             store.mark_open(job_id)
         files.write_atomically(store.paths.boot_id, boot_id.encode(), sync=False)
     return found
+
+
+def _remove_unfinished(store: JobStore) -> None:
+    """Remove the records that nobody came to finish: whoever wrote them was killed."""
+    with contextlib.suppress(OSError), os.scandir(store.paths.data) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(".json.new") and is_job_id(entry.name[1:-9]):
+                with contextlib.suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_mtime < store.clock() - UNFINISHED_S:
+                        os.unlink(entry.path)
 
 
 def _may_be_open(store: JobStore, job_id: str) -> bool:

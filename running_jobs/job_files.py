@@ -77,12 +77,24 @@ class JobFiles:
 
     def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
         """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""
+        self._make_files(job, code)
+        self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
+
+    def write_unfinished(self, job: Job) -> None:
+        """Write the record of a job that is not there yet where nobody looks for it. This takes no lock."""
+        files.write_anew(self.paths.unfinished(job.id), _content_of(job, MAX_WISHED_BYTES), self.sync)
+
+    def publish(self, job: Job, detail: str, code: bytes | None) -> None:
+        """Have a job be there whose record was written by `write_unfinished`, as write_new does."""
+        self._make_files(job, code)
+        self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
+
+    def _make_files(self, job: Job, code: bytes | None) -> None:
         self.mark_open(job.id)
         if code is not None:
             self.keep_code(job.id, code)
         for path in (self.paths.out(job.id), self.paths.err(job.id)):
             os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
 
     @contextlib.contextmanager
     def prepared(self, job: Job) -> Iterator[tuple[int, int]]:
@@ -100,8 +112,7 @@ class JobFiles:
 
     def publish_prepared(self, job: Job, status: str, detail: str, failed: bool) -> None:
         """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed."""
-        paths = self.paths
-        self._publish(job, status, detail, failed, lambda: os.rename(paths.prepared(job.id), paths.json(job.id)))
+        self._become(job, self.paths.prepared(job.id), status, detail, failed)
 
     def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.
@@ -173,6 +184,9 @@ class JobFiles:
         content = _content_of(job, limit)  # what cannot be written must not be told
         path = self.paths.json(job.id)
         self._publish(job, status, detail, failed, lambda: files.write_atomically(path, content, self.sync))
+
+    def _become(self, job: Job, path: str, status: str, detail: str, failed: bool) -> None:
+        self._publish(job, status, detail, failed, lambda: os.rename(path, self.paths.json(job.id)))
 
     def _publish(self, job: Job, status: str, detail: str, failed: bool, change: Callable[[], None]) -> None:
         line = journal_line(self.clock(), job, status, detail)

@@ -7,6 +7,7 @@ a change without a line cannot be. New jobs are made by `creation`, under the sa
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import os
@@ -21,6 +22,7 @@ from running_jobs.errors import (
     AmbiguousId,
     DataGone,
     ForbiddenTransition,
+    LockTimeout,
     NoSuchJob,
     StorageFailed,
     UnreadableJob,
@@ -59,7 +61,8 @@ class JobStore:
         self.clock = clock
         self._files = JobFiles(self.paths, sync, clock, rotate_bytes)
         self._awaited = Awaited(self.paths, self._files)
-        self._creation = Creation(self._files, self._awaited, self.ids)
+        self._creation = Creation(self._files, self._awaited, self.ids, self.door)
+        self._turn = _thread.allocate_lock()  # threading would be dear for the dispatcher
 
     @classmethod
     def of(cls, settings: Settings) -> JobStore:
@@ -138,11 +141,12 @@ class JobStore:
         """Store new jobs with new ids, durably, all or none, and return them as written.
 
         A template is a job but for `id` and `created_at`; `codes` holds the code that each is to keep, or None. Raise
-        StorageFailed, with nothing stored. Nobody sees or claims one of them before all are there: that takes the lock,
-        which is held meanwhile.
+        StorageFailed, with nothing stored. Nobody sees or claims one of several before all are there: that takes the
+        lock, which is held meanwhile.
         """
-        with self.door() as lock:
-            return self._creation.create_all(lock, templates, detail, codes or [None] * len(templates))
+        if len(templates) == 1:
+            return [self._creation.create(templates[0], detail, codes[0] if codes else None)]
+        return self._creation.create_all(templates, detail, codes or [None] * len(templates))
 
     def transition(
         self, job_id: str, allowed: Collection[JobStatus], to: JobStatus, detail: str = "", **changes: Any
@@ -271,6 +275,8 @@ class JobStore:
     def door(self) -> Iterator[int]:
         """Hold the lock that every change is made under; yield its descriptor. Raise LockTimeout or StorageFailed."""
         lock = -1
+        if not self._turn.acquire(timeout=files.LOCK_WAIT_S):  # threads take turns: only one of them tries for the lock
+            raise LockTimeout(self.paths.lock, files.LOCK_WAIT_S)
         try:
             lock = self._take_lock()
             self._creation.undo_what_was_interrupted()
@@ -282,6 +288,7 @@ class JobStore:
         finally:
             if lock >= 0:
                 os.close(lock)
+            self._turn.release()
 
     def _take_lock(self) -> int:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from running_jobs.errors import (
     LockTimeout,
     NoSuchJob,
     NotAllowed,
+    StorageFailed,
     UnreadableJob,
     WrongState,
 )
@@ -273,3 +276,62 @@ def test_a_results_folder_that_its_runner_removes_meanwhile_is_no_hindrance(
     monkeypatch.setattr(shutil, "rmtree", too_late)
     store.delete(job.id)
     assert store.ids() == []
+
+
+def test_nobody_holds_the_lock_while_a_new_job_is_made_durable(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = JobStore(str(data))
+    store.prepare()
+    was_locked = []
+    really_sync = os.fsync
+
+    def note_and_sync(descriptor: int) -> None:
+        was_locked.append(files.is_locked(store.paths.lock))
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "true"}))
+    assert was_locked == [False, False]  # the record, then the directory's names
+
+
+def test_threads_wait_for_the_lock_in_turn(store: JobStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda _: store.create(Job(id="", status=IDLE, command={})), range(64)))
+    assert store.ids() == sorted(job.id for job in jobs)
+    assert len(set(store.ids())) == 64
+
+
+def test_a_job_that_cannot_be_made_durable_is_not_there(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = JobStore(str(data))
+    store.prepare()
+
+    def fail(path: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "sync_directory", fail)
+    with pytest.raises(StorageFailed):
+        store.create(Job(id="", status=QUEUED, command={}))
+    assert store.ids() == store.open_ids() == []
+    assert sorted(path.name for path in data.iterdir() if path.is_file()) == ["config.toml"]
+
+
+def test_a_job_that_runs_already_is_there_whatever_the_disk_says(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = JobStore(str(data))
+    store.prepare()
+
+    def claim_and_fail(path: str) -> None:
+        store.transition(store.ids()[0], {QUEUED}, ACTIVE)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "sync_directory", claim_and_fail)
+    job = store.create(Job(id="", status=QUEUED, command={}))
+    assert store.get(job.id).status is ACTIVE
+
+
+def test_what_a_killed_submitter_left_goes_after_the_next_boot(store: JobStore, data: Path) -> None:
+    left, young = (Path(store.paths.unfinished(f"20261122-101112-00000{number}")) for number in (1, 2))
+    for path in (left, young):
+        path.write_text("{}")
+    os.utime(left, (1, 1))
+    open_jobs(store, "the next boot")
+    assert not left.exists()
+    assert young.exists()
