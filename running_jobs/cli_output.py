@@ -18,10 +18,11 @@ from running_jobs.actions import Actions
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
-from running_jobs.index import JobFilter, summarize
+from running_jobs.index import JobFilter
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import duration_s, public_record
 from running_jobs.store import JobStore
+from running_jobs.summaries import summarize
 from running_jobs.wake import dispatcher_lives
 
 LOOK_EVERY_S = (0.01, 0.25)  # at first, and at most: twice as long each time nothing came

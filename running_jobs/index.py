@@ -1,79 +1,27 @@
 """The listing: a summary of every job in memory, kept current from the journal without rescanning the directory.
 
-For one long-lived reader with many threads (the server). Holds no truth: whatever it shows, the files say.
+For one long-lived reader with many threads (the server). Holds no truth: whatever it shows, the files say. At first
+it reads the jobs that have not ended, as their markers tell, and the others when they are asked for, the newest first:
+100,000 take seconds, and a page of them does not have to wait for all.
 """
 
 from __future__ import annotations
 
 import bisect
-import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from running_jobs.errors import NoSuchJob, UnreadableJob
-from running_jobs.job import ACTIVE, FINAL, IDLE, QUEUED, Job, JobStatus, is_job_id
+from running_jobs.job import ACTIVE, FINAL, QUEUED, JobStatus, is_job_id
 from running_jobs.journal import Follower
 from running_jobs.store import JobStore
+from running_jobs.summaries import Summary, summarize
 
-SHOWN_CHARACTERS = 200
+READ_ON_S = 0.1  # so that a few thousand jobs are read within the first request
 KEPT_PAGES = 100  # pages that are kept until something changes: whoever looks on asks for the same ones again
-
-
-class Summary(NamedTuple):
-    """What a row of the list shows. Times are ISO 8601 UTC texts."""
-
-    id: str
-    status: JobStatus
-    title: str
-    what: str
-    context: str
-    asked: str | None
-    created_at: str | None
-    started_at: str | None
-    ended_at: str | None
-    elsewhere: bool
-    exit_code: int | None
-    signal: int | None
-    reason: str | None
-    priority: int
-    retries: int
-    attempt: int
-    not_before: str | None
-    timer: dict[str, Any] | None
-    after: tuple[str, ...]
-    owes_callbacks: bool
-    progress_pattern: str | None
-
-
-def summarize(job: Job) -> Summary:
-    """Take what the list shows from a job: what it waits for only while it does, its pattern only while it runs."""
-    what = job.what[:SHOWN_CHARACTERS]
-    waits = job.status is QUEUED or job.status is IDLE
-    return Summary(
-        id=job.id,
-        status=job.status,
-        title=job.name[:SHOWN_CHARACTERS] if job.name and job.name.strip() else what,
-        what=what,
-        context=sys.intern(job.context),
-        asked=job.asked.get("verb") if job.asked and not job.is_final else None,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        elsewhere=job.runs_elsewhere,
-        exit_code=job.exit_code,
-        signal=job.signal,
-        reason=job.reason,
-        priority=job.priority,
-        retries=job.retries,
-        attempt=job.attempt,
-        not_before=job.not_before if waits else None,
-        timer=job.timer if waits else None,
-        after=tuple(job.after) if waits else (),
-        owes_callbacks=bool((job.callback_done or job.callback_failed) and job.pending_callbacks),
-        progress_pattern=job.progress_pattern if job.status is ACTIVE else None,
-    )
 
 
 class JobFilter(NamedTuple):
@@ -117,7 +65,8 @@ class JobIndex:
         self._store = store
         self._lock = threading.Lock()
         self._rows: dict[str, Summary] = {}
-        self._order: list[str] = []
+        self._order: list[str] = []  # of all jobs, also those that were not read yet
+        self._all_read_from: str | None = None  # the id from which on all were
         self._problems: dict[str, str] = {}
         self._counts: Counter[JobStatus] = Counter()
         self._contexts: Counter[str] = Counter()
@@ -139,13 +88,27 @@ class JobIndex:
             return page
 
     def counts(self) -> dict[str, int]:
-        """Return the number of jobs in each status."""
+        """Return the number of jobs in each status, once all have been read."""
         with self._lock:
             self._refresh()
+            self._read_on(float("inf"))
             return {status.value: self._counts[status] for status in JobStatus}
 
+    def counts_so_far(self) -> tuple[dict[str, int], bool]:
+        """Return the number of jobs in each status, and whether all that ended are counted by now; the others are."""
+        with self._lock:
+            self._refresh()
+            is_complete = self._read_on(READ_ON_S)
+            return {status.value: self._counts[status] for status in JobStatus}, is_complete
+
+    def read_on(self, for_s: float) -> bool:
+        """Read jobs that were not read yet for about so long. Return whether all have been read."""
+        with self._lock:
+            self._refresh()
+            return self._read_on(for_s)
+
     def contexts(self, limit: int) -> list[tuple[str, int]]:
-        """Return the contexts with the number of their jobs, the most used first, at most `limit`."""
+        """Return the contexts of what was read, with the number of jobs, the most used first, at most `limit`."""
         with self._lock:
             self._refresh()
             return self._contexts.most_common(limit)
@@ -167,42 +130,56 @@ class JobIndex:
             return bool(self._counts[QUEUED] or self._owing or self._running)
 
     def unsettled_ids(self) -> list[str]:
-        """Return the ids of the jobs that have not ended, or have callbacks to make."""
+        """Return the ids of the jobs that have not ended, or have callbacks to make, whatever their markers say."""
         with self._lock:
             self._refresh()
+            self._read_on(float("inf"))
             return [row.id for row in self._rows.values() if row.status not in FINAL or row.owes_callbacks]
 
     def still_to_end(self, ids: Iterable[str]) -> dict[str, str]:
         """Return those of these jobs that have not ended, with their titles; of one that cannot be read, its id."""
         with self._lock:
             self._refresh()
-            rows = {job_id: self._rows.get(job_id) for job_id in ids}
+            rows = {job_id: self._row(job_id) for job_id in ids}
             found = {job_id: row.title for job_id, row in rows.items() if row and row.status not in FINAL}
             return {**found, **{job_id: job_id for job_id in rows if job_id in self._problems}}
 
     def problems(self) -> dict[str, str]:
-        """Return what is wrong with the files that are no jobs although their names say so."""
+        """Return what is wrong with the files that were read and are no jobs although their names say so."""
         with self._lock:
             self._refresh()
             return dict(self._problems)
 
     def _find(self, wanted: JobFilter, before: str | None, limit: int) -> Page:
-        position = bisect.bisect_left(self._order, before) if before else len(self._order)
         rows: list[Summary] = []
         most = self._most_that_fit(wanted)
-        latest = self._latest_up_to() if wanted.since else None
-        for at in range(position - 1, -1, -1):
+        latest = self._latest_up_to() if wanted.since and self._read_on(float("inf")) else None
+        position = bisect.bisect_left(self._order, before) if before else len(self._order)
+        for at in range(position - 1, -1, -1):  # what is found to be no job goes from its place, and moves none before
             if len(rows) == most or (latest is not None and latest[at] < (wanted.since or "")):
                 break
-            row = self._rows[self._order[at]]
-            if wanted.fits(row):
+            row = self._row(self._order[at])
+            if row and wanted.fits(row):
                 if len(rows) == limit:
                     return Page(rows, rows[-1].id, len(self._order))
                 rows.append(row)
         return Page(rows, None, len(self._order))
 
+    def _row(self, job_id: str) -> Summary | None:
+        row = self._rows.get(job_id)
+        if row is None and self._is_listed(job_id):
+            self._look_at(job_id)
+            row = self._rows.get(job_id)
+        return row
+
+    def _is_listed(self, job_id: str) -> bool:
+        at = bisect.bisect_left(self._order, job_id)
+        return at < len(self._order) and self._order[at] == job_id
+
     def _most_that_fit(self, wanted: JobFilter) -> int:
         most = len(self._order)
+        if len(self._rows) < most:  # not all are counted
+            return most
         if wanted.status:
             most = min(most, self._counts[JobStatus(wanted.status)])
         return min(most, self._contexts[wanted.context]) if wanted.context else most
@@ -236,12 +213,25 @@ class JobIndex:
 
     def _scan(self) -> None:
         ids = self._store.ids()
-        for job_id in set(self._rows).difference(ids):
-            self._forget(job_id)
-        for job_id in set(self._problems).difference(ids):
-            del self._problems[job_id]
+        if not self._rows:
+            self._order, self._all_read_from = ids, None
+            ids = [job_id for job_id in self._store.open_ids() if self._is_listed(job_id)]
+        else:
+            for job_id in set(self._order).difference(ids):
+                self._forget(job_id)
+            for job_id in set(self._problems).difference(ids):
+                del self._problems[job_id]
         for job_id in ids:
             self._look_at(job_id)
+
+    def _read_on(self, for_s: float) -> bool:
+        until = time.monotonic() + for_s
+        at = bisect.bisect_left(self._order, self._all_read_from) if self._all_read_from else len(self._order)
+        while at and time.monotonic() < until and len(self._rows) < len(self._order):
+            at -= 1
+            self._all_read_from = self._order[at]
+            self._row(self._all_read_from)
+        return len(self._rows) == len(self._order)
 
     def _look_at(self, job_id: str) -> None:
         try:
@@ -259,12 +249,14 @@ class JobIndex:
         row = summarize(job)
         if before == row:
             return
-        if before is None:
-            bisect.insort(self._order, job_id)
-        else:
+        if before is not None:
             self._count(before, -1)
         self._rows[job_id] = row
         self._count(row, 1)
+        if before is None and self._is_listed(job_id):
+            return  # read for the first time: no page that is kept goes back as far
+        if before is None:
+            bisect.insort(self._order, job_id)
         if before is None or before.created_at != row.created_at:
             self._no_more_known_from(job_id)
         self._pages.clear()
@@ -284,6 +276,7 @@ class JobIndex:
         row = self._rows.pop(job_id, None)
         if row is not None:
             self._count(row, -1)
+        if self._is_listed(job_id):
             self._no_more_known_from(job_id)
             self._pages.clear()
             del self._order[bisect.bisect_left(self._order, job_id)]

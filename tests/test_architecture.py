@@ -46,7 +46,7 @@ LAYERS = [
     {"journal", "records", "processes", "logs", "child"},
     {"clocks", "reserve", "family", "engine", "growth", "postponed", "watching", "sampling", "samples"},
     {"spec", "http_spec", "scheduling", "ending", "job_files", "data_directory", "gpu"},
-    {"awaited"},
+    {"awaited", "summaries"},
     {"creation"},
     {"store"},
     {"index", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process"},

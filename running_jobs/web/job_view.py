@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from running_jobs import wording
-from running_jobs.index import summarize
 from running_jobs.job import ACTIVE, IDLE, QUEUED, WAITING, Job, from_iso
+from running_jobs.summaries import summarize
 from running_jobs.web.chart_tab import chart_tab
 from running_jobs.web.deletion import what_goes
 from running_jobs.web.details_tab import callbacks_view, details_tab

@@ -8,9 +8,9 @@ from flask import g, url_for
 
 from running_jobs import wording
 from running_jobs.ending import signal_name
-from running_jobs.index import Summary
 from running_jobs.job import FINAL, Job, from_iso
 from running_jobs.records import duration_s
+from running_jobs.summaries import Summary
 from running_jobs.web.log_source import LogSource
 from running_jobs.web.log_tab import live_pane
 from running_jobs.web.parts import Parts
@@ -58,8 +58,10 @@ def _marks(row: Summary) -> list[str]:
 
 def strip_view(parts: Parts, outlook: Outlook) -> dict[str, Any]:
     """Return the counts, what is free, and what keeps jobs from starting."""
+    counts, are_complete = parts.index.counts_so_far()
     return {
-        "counts": list(parts.index.counts().items()),
+        "counts": list(counts.items()),
+        "still_counted": set() if are_complete else {status.value for status in FINAL},
         "slots": outlook.slots,
         "free": outlook.free_slots,
         "paused": outlook.is_paused,

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 from running_jobs import files, wording
 from running_jobs.errors import InvalidJob
-from running_jobs.index import Summary
 from running_jobs.job import ACTIVE, from_iso, to_iso
 from running_jobs.paths import JobPaths
 from running_jobs.progress import HEAD, Progress, estimate_s, progress_of
 from running_jobs.progress_pattern import check
 from running_jobs.progress_rows import LOOKED_AT
+from running_jobs.summaries import Summary
 
 BUDGET_S = 0.03
 KEPT_S = 15.0  # after the output began to speak of something else

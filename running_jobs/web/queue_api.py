@@ -55,7 +55,7 @@ def queue_status_of(job_id: str) -> Response:
 @blueprint.get("/jobs/status")
 def queue_status() -> Response:
     """Answer how busy the queue is."""
-    counts, slots = parts().index.counts(), parts().settings.slots
+    (counts, _), slots = parts().index.counts_so_far(), parts().settings.slots
     working = parts().index.running()
     data = {
         "waiting": counts["queued"],

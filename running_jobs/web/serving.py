@@ -25,6 +25,7 @@ THREADS = 16
 CONNECTIONS = 1000
 MAX_RECEIVED_BYTES = 64 << 20  # beyond it waitress hangs up; below, whoever sent too much is told so
 LOOK_EVERY_S = 2.0
+READ_FOR_S = 0.01
 PRUNE_EVERY_S = 3600.0
 _M_ARENA_MAX = -8
 
@@ -89,6 +90,8 @@ def _keep_dispatcher(parts: Parts) -> None:
     files may have been laid there by hand or from a backup.
     """
     with contextlib.suppress(JobsError, OSError):
+        while not parts.index.read_on(READ_FOR_S):
+            time.sleep(READ_FOR_S / 4)  # whoever waits for the listing gets it meanwhile
         for job_id in parts.index.unsettled_ids():
             parts.store.mark_open(job_id)
     prunes = parts.settings.keep_days > 0 or parts.settings.keep_jobs > 0

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from running_jobs import wording
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.files import disk_free_bytes
-from running_jobs.index import Summary
 from running_jobs.job import QUEUED
+from running_jobs.summaries import Summary
 from running_jobs.web.parts import Parts
 
 SHOWN_CHARACTERS = 30
