@@ -1,125 +1,93 @@
-"""Measure the launch path and the page: `python benchmarks/run.py [JOBS]`.
+"""Measure what the project promises of its speed, beside its peers: `python benchmarks/run.py [NAME...]`.
 
-Prints medians of several rounds in one run on one machine, each beside a bare loop of posix_spawn of the same shell
-line measured in the same round: only the ratios are worth comparing between machines.
+Prints a table of figures and ratios, and writes it to RESULTS.md if all was measured; NOTES.md, written by hand, says
+what stands behind them and goes in below. Peers that are not installed are named as such. `--quick` measures too little
+to tell anything, and only shows that all of it can be measured.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-import subprocess
+import argparse
+import contextlib
+import signal
 import sys
 import tempfile
-import time
-import urllib.request
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
+HERE = Path(__file__).resolve().parent
+sys.path[0] = str(HERE.parent)  # instead of our own folder, whose names would be found before others
 
-from running_jobs import run_background_job  # noqa: E402 - the line above says where it is
-from running_jobs.actions import Actions  # noqa: E402
-from running_jobs.settings import load_settings  # noqa: E402
+from benchmarks import command_line, idle, latency, launching, listing, logs, machine, memory, submission  # noqa: E402
+from benchmarks.peers import Peer, gnu_parallel, huey_workers, nq, python_environment, rq_workers, task_spooler  # noqa: E402
+from benchmarks.results import Row, table  # noqa: E402
+from benchmarks.scale import QUICK, Scale  # noqa: E402
 
-ROUNDS = 5
-LINE = "true"
-JOB = {"command": {"type": "exec", "cmd": LINE}, "start": True}
-
-
-def bare_spawns_per_s(count: int) -> float:
-    """Run the shell line again and again, one at a time, keeping nothing."""
-    started = time.perf_counter()
-    for _ in range(count):
-        os.waitpid(os.posix_spawn("/bin/sh", ["/bin/sh", "-c", LINE], os.environ), 0)
-    return count / (time.perf_counter() - started)
+NAMES = ("launching", "submission", "latency", "command-line", "listing", "memory", "logs", "idle")
 
 
-def jobs_per_s(actions: Actions, count: int) -> float:
-    """Submit and run jobs until the last end is recorded, logs and exit codes kept."""
-    started = time.perf_counter()
-    for _ in range(count):
-        actions.submit(JOB)
-    while os.listdir(actions.store.paths.open):
-        time.sleep(0.005)
-    return count / (time.perf_counter() - started)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is asked for, print it, write it."""
+    asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
+    names = asked.names or NAMES
+    with contextlib.ExitStack() as stack:
+        below = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="running-jobs-", dir=asked.folder)))
+        peers = _peers(_environment(asked, below, names))
+        about = machine.described(below, peers)
+        rows: list[Row] = []
+        for name in names:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            rows += _parts(peers)[name](QUICK if asked.quick else Scale(), below)
+    text = _report(about, rows)
+    print(text)
+    if asked.output or (not asked.quick and not asked.names):
+        Path(asked.output or HERE / "RESULTS.md").write_text(f"{text}\n{_notes()}")
 
 
-def start_latencies_ms(actions: Actions, count: int) -> list[float]:
-    """Return the times from a submission's answer to the command's first instruction, with a free slot."""
-    found = []
-    for _ in range(count):
-        job = actions.submit({"command": {"type": "exec", "cmd": "date +%s.%N"}, "start": True})
-        answered = time.time()
-        while not actions.store.get(job.id).is_final:
-            time.sleep(0.002)
-        found.append((float(Path(actions.store.paths.out(job.id)).read_text()) - answered) * 1000)
-    return found
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure; default: all of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="measure next to nothing, install nothing")
+    parser.add_argument("--folder", metavar="DIR", help="where to make data directories; the disk there is measured")
+    parser.add_argument("--peers", metavar="DIR", type=Path, help="an environment to keep huey and rq in")
+    parser.add_argument("--output", metavar="FILE", help="write there; default: RESULTS.md, if all is measured")
+    return parser
 
 
-def requests_ms(url: str, body: bytes | None, count: int) -> float:
-    """Return the median time of a request."""
-    times = []
-    for _ in range(count):
-        started = time.perf_counter()
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
-            answer.read()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
+def _environment(asked: argparse.Namespace, below: Path, names: Sequence[str]) -> Path | None:
+    """Return where the peers that are Python packages are, installed there unless nothing is to be installed."""
+    wanted: Path | None = asked.peers
+    if "launching" in names and not asked.quick:
+        wanted = wanted or below / "peers"
+        python_environment.make(wanted)
+    return wanted
 
 
-def main() -> None:
-    """Measure and print a table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    rows: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        actions = Actions(load_settings(folder, {"JOBS_SLOTS": "4"}))
-        jobs_per_s(actions, 50)  # warm-up: the dispatcher lives from here on
-        pairs = [(jobs_per_s(actions, count), bare_spawns_per_s(count)) for _ in range(ROUNDS)]
-        rows.append(("no-op jobs a second, 4 slots", f"{statistics.median(pair[0] for pair in pairs):.0f}"))
-        rows.append(("  against bare posix_spawn", f"{statistics.median(a / b for a, b in pairs):.2f} x"))
-        latencies = sorted(start_latencies_ms(actions, 200))
-        rows.append(("answer to first instruction, median", f"{statistics.median(latencies):.1f} ms"))
-        rows.append(("  99th percentile", f"{latencies[int(len(latencies) * 0.99)]:.1f} ms"))
-        with tempfile.TemporaryDirectory() as other:
-            rows.append(("run_background_job, median", f"{background_job_ms(other, 100):.1f} ms"))
-            Actions(load_settings(other, {})).pause(True)
-        port = "8765"
-        server = subprocess.Popen(
-            [sys.executable, str(PROJECT / "app.py"), "--data", folder, "serve", "--port", port],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            time.sleep(2)
-            rows.append(("POST /jobs (held, durable), median", f"{requests_ms(url + '/jobs', held(), 200):.1f} ms"))
-            rows.append(("GET /, median", f"{requests_ms(url + '/', None, 200):.1f} ms"))
-            rows.append(("GET /jobs?limit=50, median", f"{requests_ms(url + '/jobs', None, 200):.1f} ms"))
-        finally:
-            server.kill()
-            server.wait()
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {count} jobs x {ROUNDS}")
-    for name, value in rows:
-        print(f"{name:<40}{value:>12}")
+def _peers(environment: Path | None) -> list[Peer]:
+    programs = [task_spooler.found(), nq.found(), gnu_parallel.found()]
+    return [*programs, huey_workers.found(environment), rq_workers.found(environment)]
 
 
-def background_job_ms(folder: str, count: int) -> float:
-    """Return the median time of a call of run_background_job, once the class is imported."""
-    Path(folder, "config.toml").write_text('allowed_classes = ["string.Template"]\n')
-    times = []
-    for _ in range(count):
-        started = time.perf_counter()
-        run_background_job("string.Template", "substitute", delay=1e6, data_dir=folder)
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
+def _parts(peers: Sequence[Peer]) -> dict[str, Callable[[Scale, Path], list[Row]]]:
+    modules = (submission, latency, command_line, listing, memory, logs, idle)
+    return dict(zip(NAMES, (partial(launching.measure, peers=peers), *(module.measure for module in modules))))
 
 
-def held() -> bytes:
-    """Return the body of a job that is only created."""
-    return json.dumps({**JOB, "start": False}).encode()
+def _report(about: Sequence[str], rows: Sequence[Row]) -> str:
+    lines = [
+        "# Results",
+        "",
+        "Made by `python benchmarks/run.py`; medians of several rounds in turns, with the spread of",
+    ]
+    lines += ["the ratios. Only ratios are worth comparing between machines.", "", *(f"- {line}" for line in about), ""]
+    return "\n".join([*lines, table(rows)])
+
+
+def _notes() -> str:
+    notes = HERE / "NOTES.md"
+    return f"\n{notes.read_text()}" if notes.exists() else ""
 
 
 if __name__ == "__main__":

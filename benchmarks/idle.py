@@ -1,0 +1,38 @@
+"""What server, dispatcher, runners and sleeping jobs use of a core while nothing happens."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from benchmarks.client import Connection, get
+from benchmarks.directories import data_directory, free_port, serve_command, served, users_of
+from benchmarks.memory import start_sleeping
+from benchmarks.results import Goal, Row, bounded
+from benchmarks.scale import Scale
+
+
+def measure(scale: Scale, below: Path) -> list[Row]:
+    """Measure for some time, after what follows a start has been done. Nobody looks at the page meanwhile."""
+    port = free_port()
+    with data_directory(below, scale.running) as actions, served(serve_command(actions, port), port) as server:
+        Connection(port).ask(get("/"))
+        start_sleeping(actions, scale.running)
+        time.sleep(scale.settle_s)
+        pids = {server.process.pid, *(process.pid for process in users_of(actions.settings.data))}
+        before, begun = sum(map(cpu_s, pids)), time.monotonic()
+        time.sleep(scale.idle_s)
+        percent = 100 * (sum(map(cpu_s, pids)) - before) / (time.monotonic() - begun)
+    what = f"idle: server, dispatcher, {scale.running} sleeping jobs, over {scale.idle_s:g} s"
+    return [bounded(what, percent, Goal(0.5, unit="% of a core"), 2)]
+
+
+def cpu_s(pid: int) -> float:
+    """Return what all threads of a process have used, to the microsecond: /proc/PID/task/TID/schedstat."""
+    used_ns = 0
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                used_ns += int((thread / "schedstat").read_text().split()[0])
+    return used_ns / 1e9
