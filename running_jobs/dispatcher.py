@@ -128,16 +128,19 @@ class Dispatcher:
             self.look_at_all()
             return
         for job_id, hint in changed.items():
-            has_marker = os.path.lexists(self.store.paths.marker(job_id))
-            if hint in ENDED and not has_marker:  # with one, the line may be all there is of that end
+            if job_id in self.runners:
+                continue  # its runner tells when it is done with it
+            # with a marker, the line may be all there is of that end
+            if hint in ENDED and not os.path.lexists(self.store.paths.marker(job_id)):
                 self.ended(job_id, hint == DONE)
-            elif hint != ACTIVE or job_id not in self.runners:
+            else:
                 self.look_at(job_id)
 
     def look_at(self, job_id: str) -> None:
         """Read a job and take it into account. One that cannot be dealt with must not hold up the others."""
         try:
-            self.place(self.store.get(job_id))
+            version = self.store.version(job_id)
+            self.place(self.store.get(job_id), version)
         except NoSuchJob:
             self.ended(job_id, False)
         except UnreadableJob as error:
@@ -147,8 +150,8 @@ class Dispatcher:
         except Exception:
             self.set_aside(job_id, f"{job_id} is left alone: {traceback.format_exc()}")
 
-    def place(self, job: Job) -> None:
-        """Take a job as it is into account."""
+    def place(self, job: Job, version: tuple[int, int]) -> None:
+        """Take a job as it is into account; `version` is that of its record before it was read."""
         taken = job.id in self.runners or job.id in self.postponed
         if job.is_final:
             if job.pending_callbacks and job.id not in self.errands and not taken:
@@ -158,13 +161,13 @@ class Dispatcher:
             self.queued.remove(job.id)
         elif job.status is QUEUED:
             self.at_rest.pop(job.id, None)
-            self.queued.put(job)
+            self.queued.put(job, version)
         else:
             self.queued.remove(job.id)
             if job.status is ACTIVE and not job.runs_elsewhere:
                 self.adopt(job)
             else:
-                self.at_rest[job.id] = self.store.version(job.id)
+                self.at_rest[job.id] = version
 
     def set_aside(self, job_id: str, why: str) -> None:
         """Leave a job alone until it changes, and say so once."""
@@ -217,11 +220,11 @@ class Dispatcher:
             if chosen is None:
                 return
             version = self.store.version(chosen)
-            self.look_at(chosen)  # it may have been changed since it was put in line
-            if choose_next(line, self.runners.by_context, self.settings.slots, self.is_held) != chosen:
+            if version != self.queued.version_of(chosen):
+                self.look_at(chosen)  # changed since it was put in line, it may have another place
                 continue
             context = line.context_of(chosen)
-            line.remove(chosen)
+            self.queued.remove(chosen)
             try:
                 descriptor = self.executor.launch(chosen, version)
             except OSError as error:  # no processes, no descriptors: others will end

@@ -23,6 +23,7 @@ class QueuedJobs:
         self.line = WaitingLine(limits)
         self._timetable = Timetable()
         self._dependents = Dependents()
+        self._versions: dict[str, tuple[int, int]] = {}  # of the records of those in line
 
     def __len__(self) -> int:
         return len(self.line) + len(self._timetable) + len(self._dependents)
@@ -33,14 +34,18 @@ class QueuedJobs:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self.line or job_id in self._timetable or job_id in self._dependents
 
-    def put(self, job: Job) -> None:
-        """Have a job wait where it has to, or end it if it can never run. Raise JobsError if that is not to be had."""
+    def put(self, job: Job, version: tuple[int, int]) -> None:
+        """Have a job wait where it has to, or end it if it can never run. Raise JobsError if that is not to be had.
+
+        `version` is that of its record as it was read.
+        """
         waits_for, never = still_to_come(self._store, job) if job.waits_for else ([], None)
         now = moment(self._store.clock())
         if never is None and not waits_for and not seconds_left(job.not_before, job.timer, now):
             self._timetable.remove(job.id)
             self._dependents.remove(job.id)
             self.line.put(job.id, job.priority, job.context)
+            self._versions[job.id] = version
             return
         self.remove(job.id)
         if never is not None:
@@ -53,8 +58,13 @@ class QueuedJobs:
     def remove(self, job_id: str) -> None:
         """Take a job from where it waits, if it does."""
         self.line.remove(job_id)
+        self._versions.pop(job_id, None)
         self._timetable.remove(job_id)
         self._dependents.remove(job_id)
+
+    def version_of(self, job_id: str) -> tuple[int, int] | None:
+        """Return the version of its record by which a job was put in line, None if it is not in line."""
+        return self._versions.get(job_id)
 
     def whose_time_has_come(self) -> list[str]:
         """Take the jobs whose time has come from where they wait for it, and return them."""
