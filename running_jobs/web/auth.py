@@ -67,7 +67,8 @@ class Logins:
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()
-        self._nobody = User("", generate_password_hash(secrets.token_hex(16)) if users else "", "viewer")
+        methods = [user.hash.partition("$")[0] for user in users.values()]  # the work is the same as for the first
+        self._nobody = User("", generate_password_hash(secrets.token_hex(16), methods[0]) if methods else "", "viewer")
 
     def check(self, name: str, password: str) -> User | None:
         """Return the user if the password is right. An unknown name takes as long as a wrong password."""
@@ -87,13 +88,28 @@ class Logins:
 
     def count_wrong(self, address: str, now_s: float) -> bool:
         """Count a wrong password; return whether there were too many from this address within a minute."""
+        guesser = guesser_of(address)
         with self._lock:
-            times = self._wrong.setdefault(address, deque(maxlen=WRONG_PER_MINUTE + 1))
-            self._wrong.move_to_end(address)
+            times = self._wrong.setdefault(guesser, deque(maxlen=WRONG_PER_MINUTE + 1))
+            self._wrong.move_to_end(guesser)
             times.append(now_s)
             if len(self._wrong) > REMEMBERED:
                 self._wrong.popitem(last=False)
             return len(times) > WRONG_PER_MINUTE and now_s - times[0] < 60
+
+
+def guesser_of(address: str) -> str:
+    """Return what wrong passwords are counted by: an address, or the network of one of IPv6.
+
+    Whoever has one of those has the 2**64 others of its network as well.
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:100]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_address(int(found) >> 64 << 64))
 
 
 def token(parts: Parts, user: str | None) -> str:

@@ -16,7 +16,7 @@ from werkzeug.security import generate_password_hash
 from running_jobs.settings import load_settings
 from running_jobs.web.application import build_app
 
-from .conftest import PROJECT, Server, free_port
+from ..conftest import PROJECT, Server, free_port
 
 JOB = {"command": {"type": "exec", "cmd": "true"}}
 
@@ -248,7 +248,7 @@ def test_the_password_is_nowhere_to_be_seen_by_jobs(data: Path, guarded: Server,
         {"command": {"type": "exec", "cmd": "env; cat /proc/*/environ; cat /proc/*/cmdline"}, "start": True},
         auth="olga:o-secret",
     ).json["data"][0]["id"]
-    from .conftest import wait_for_end
+    from ..conftest import wait_for_end
 
     wait_for_end(store, job)
     assert b"o-secret" not in Path(store.paths.out(job)).read_bytes()
