@@ -2,7 +2,6 @@
 export function forgetSaid() {
   const address = new URL(location.href);
   if (!address.searchParams.has("said")) return;
-  address.searchParams.delete("said");
-  address.searchParams.delete("counts");
+  for (const name of ["said", "counts", "seal"]) address.searchParams.delete(name);
   history.replaceState(history.state, "", address);
 }

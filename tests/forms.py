@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 from werkzeug.test import Client, TestResponse
 
 from running_jobs.job import Job
 from running_jobs.settings import load_settings
 from running_jobs.web.application import build_app
+from running_jobs.web.auth import seal
 
 
 class Forms:
@@ -42,6 +44,11 @@ class Forms:
         token = found[1] if found else ""
         return self.client.post(path, data={"token": token, **fields}, auth=auth)
 
+    def sealed(self, query: str) -> str:
+        """Return an address's query with the seal with which the page would take its message for its own."""
+        parts = self.client.application.extensions["running_jobs"]
+        return f"{query}&seal={seal(parts, None, dict(parse_qsl(query)))}"
+
     def save(self, job: Job, fields: dict[str, str]) -> TestResponse:
         """Post the form that changes a job as a browser would: all it was shown with, but for some fields."""
         form = self.job(job).split('id="change-form"')[1].split("</form>")[0]
@@ -51,6 +58,11 @@ class Forms:
         return self.post(
             f"/jobs/{job.id}/set", {**{f"shown.{name}": text for name, text in texts.items()}, **texts, **fields}
         )
+
+
+def unsealed(address: str) -> str:
+    """Return where an answer leads, without the seal of the message that is shown there."""
+    return re.sub(r"&seal=[0-9a-f]{32}$", "", address)
 
 
 def alerts_of(page: str) -> str:

@@ -428,6 +428,11 @@ def test_what_was_said_is_said_once(page: Page, store: JobStore) -> None:
     assert page.message == ""
 
 
-def test_a_job_that_is_gone_is_not_said_to_have_been_killed(page: Page) -> None:
-    page.open("/?job=20000101-000000-000000&said=kill")
-    assert page.message.startswith("Job 20000101-000000-000000 does not exist.")
+def test_a_job_that_is_gone_is_not_said_to_have_been_killed(
+    page: Page, server: Server, launch: Any, store: JobStore
+) -> None:
+    job = launch("true", start=False)
+    killed = server.post_form(f"/jobs/{job.id}/kill", {})
+    store.delete(job.id)
+    page.open(killed.headers["Location"])
+    assert page.message.startswith(f"Job {job.id} does not exist.")

@@ -390,7 +390,7 @@ def test_a_selection_is_checked(forms: Forms, actions: Actions) -> None:
      "said=selected-again&counts=1-0-0-0", "said=stop-selected&counts=1-0-0-0", "said=selected-&counts=1-0-0-0"],
 )  # fmt: skip
 def test_an_address_makes_the_page_say_nothing_of_its_own(forms: Forms, query: str) -> None:
-    page = forms.page(query)
+    page = forms.page(forms.sealed(query))
     assert 'class="notice good"' not in page
     assert alerts_of(page) == ""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from flask import redirect, url_for
+from flask import g, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from running_jobs.clocks import read_since, read_until
@@ -14,6 +14,8 @@ from running_jobs.errors import InvalidJob
 from running_jobs.index import is_cursor
 from running_jobs.job import JobStatus, is_job_id
 from running_jobs.saved import is_saved_id
+from running_jobs.web.auth import seal
+from running_jobs.web.parts import parts
 
 MAX_OFFSET_DIGITS = 15
 MAX_TEXT = 500
@@ -92,7 +94,9 @@ def back_of(form: dict[str, str]) -> dict[str, str]:
 
 
 def to_page(parameters: dict[str, str]) -> AnyResponse:
-    """Send the browser back to the page after a form was posted."""
+    """Send the browser back to the page after a form was posted, with the seal of what it is to say there."""
+    if parameters.get("said"):
+        parameters = {**parameters, "seal": seal(parts(), g.user, parameters)}
     query = urlencode({name: value for name, value in parameters.items() if value})
     return redirect(f"{url_for('pages.show_page')}?{query}", 303)
 

@@ -13,8 +13,9 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, g, request
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -27,6 +28,7 @@ WRONG_PER_MINUTE = 5
 REMEMBERED = 1000
 OPEN_TO_ALL = {"/health"}
 READING = {"GET", "HEAD", "OPTIONS"}
+SEALED = ("said", "counts", "job")  # what a message of the page's address consists of
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -114,7 +116,17 @@ def guesser_of(address: str) -> str:
 
 def token(parts: Parts, user: str | None) -> str:
     """Return the token that the page's forms carry for a user."""
-    return hmac.new(parts.secret(), f"form:{user or ''}".encode(), hashlib.sha256).hexdigest()
+    return _signed(parts, f"form:{user or ''}")
+
+
+def seal(parts: Parts, user: str | None, parameters: Mapping[str, str]) -> str:
+    """Return what shows that a message in the page's address comes from us: others can write addresses, too."""
+    sealed = [("user", user or ""), *((name, parameters.get(name, "")) for name in SEALED)]
+    return _signed(parts, f"said:{urlencode(sealed)}")[:32]
+
+
+def _signed(parts: Parts, text: str) -> str:
+    return hmac.new(parts.secret(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def guard(app: Flask, parts: Parts) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
+
 from flask import Blueprint, g, make_response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from running_jobs.errors import JobsError, WorkerChanged
 from running_jobs.job import JobStatus
 from running_jobs.web.address import back_of, page_parameters, to_page
+from running_jobs.web.auth import seal
 from running_jobs.web.editor import read_draft
 from running_jobs.web.forms import options_of_change, options_of_launch, read_form
 from running_jobs.web.page import SAID, render_page
@@ -21,12 +24,21 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def show_page() -> AnyResponse:
     """Show the page, or with `?part=live` what changes on it: 304 if that is what was asked for before."""
-    said = SAID.get(request.args.get("said", "")) or said_of_selected(request.args)
-    answer = make_response(render_page(page_parameters(request.args.items(multi=True)), message=said))
+    answer = make_response(render_page(page_parameters(request.args.items(multi=True)), message=_said()))
     if request.args.get("part") == "live":
         answer.add_etag()
         answer.make_conditional(request)
     return answer
+
+
+def _said() -> str | None:
+    """Return the message that the address holds; None for one that is not of our making."""
+    given = dict(request.args.items(multi=True))
+    if "said" not in given:
+        return None
+    if not hmac.compare_digest(given.get("seal", "").encode(), seal(parts(), g.user, given).encode()):
+        return None
+    return SAID.get(given["said"]) or said_of_selected(given)
 
 
 @blueprint.post("/launch")
