@@ -168,6 +168,8 @@ def _commands(value: Any) -> dict[str, Any]:
 
 
 def _users(value: Any) -> dict[str, Any]:
+    if value == {}:  # it is easily read as "nobody may come in", and would let everybody in
+        raise _Problem("at least one [users.NAME], or no such table at all")
     for name, entry in _tables(value).items():
         if not name or ":" in name:
             raise _Problem("names without a colon (basic auth cannot carry one)")
@@ -188,9 +190,22 @@ def _contexts(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _password(value: Any) -> str:
+    if _filled(value).startswith(("scrypt:", "pbkdf2:")) and not looks_hashed(value):
+        raise _Problem("a whole hash, as `app.py password` prints it")  # as a plain password, half of one would pass
+    return str(value)
+
+
+def _host_names(value: Any) -> list[str]:
+    names = _texts(value)
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name) for name in names):
+        raise _Problem('host names, each whole and without scheme, port or "*" (["jobs.example.com"])')
+    return names
+
+
 def _prefix(value: Any) -> str:
     text = _text(value).rstrip("/")
-    if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+    if text and not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+", text):
         raise _Problem("a path like /jobs-ui")
     return text
 
@@ -203,15 +218,19 @@ def _executor(value: Any) -> str:
 
 def looks_hashed(password: str) -> bool:
     """Say whether a password setting holds a hash of werkzeug's making rather than the plain text."""
-    return re.match(r"(scrypt|pbkdf2):[^$]+\$[^$]+\$[0-9a-f]+$", password) is not None
+    found = re.fullmatch(r"(?:scrypt:(\d{1,9}):\d{1,3}:\d{1,3}|pbkdf2:sha\d+:\d{1,9})\$[^$]+\$[0-9a-f]{40,}", password)
+    if found is None:
+        return False
+    cost = int(found[1] or 2)
+    return cost > 1 and cost & (cost - 1) == 0  # scrypt takes powers of two alone
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
     "nice": _whole(-20, 19), "pass_env": _texts, "python": _interpreter, "python_path": _folders,
     "allowed_classes": _texts, "allowed_commands": _commands, "max_retries": _whole(0, 1000), "retry_delay": _seconds,
-    "timeout": _seconds, "user": _filled, "password": _filled, "users": _users, "trusted_proxies": _whole(0, 10),
-    "trusted_hosts": _texts, "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0),
+    "timeout": _seconds, "user": _filled, "password": _password, "users": _users, "trusted_proxies": _whole(0, 10),
+    "trusted_hosts": _host_names, "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0),
     "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0), "fsync": _yes_or_no,
     "executor": _executor, "contexts": _contexts, "slurm": _table,
 }  # fmt: skip
@@ -240,6 +259,8 @@ def load_settings(data: str | None = None, environ: Mapping[str, str] = os.envir
     if ("user" in values) != ("password" in values):
         missing = "password" if "user" in values else "user"
         raise InvalidSettings(config, missing, "expected, since user and password only make sense together")
+    if values.get("user") in values.get("users", {}):
+        raise InvalidSettings(config, "user", "is in [users] too, maybe with another password and role; name it once")
     return Settings(data=directory, overridden=overridden, **values)
 
 
