@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from running_jobs.errors import LockTimeout
 
@@ -214,6 +214,19 @@ def locked(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[int]:
         os.close(descriptor)
 
 
+def open_folder(root: str, inner: Iterable[str] = ()) -> int:
+    """Open a folder, or one below it by the parts of its way, following no link in any of them. Raise OSError."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | _SAFE
+    folder = os.open(root, flags)
+    for part in inner:
+        try:
+            deeper = os.open(part, flags, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = deeper
+    return folder
+
+
 def open_beneath(root: str, relative: str) -> int:
     """Open a regular file below a folder for reading, following no link in any part of the way.
 
@@ -223,12 +236,8 @@ def open_beneath(root: str, relative: str) -> int:
     if not relative or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise FileNotFoundError(errno.ENOENT, "No such file", relative)
     try:
-        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | _SAFE)
+        folder = open_folder(root, parts[:-1])
         try:
-            for part in parts[:-1]:
-                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=folder)
-                os.close(folder)
-                folder = inner
             descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NONBLOCK | _SAFE, dir_fd=folder)
         finally:
             os.close(folder)

@@ -80,7 +80,8 @@ class Logins:
             if digest in self._right:
                 self._right.move_to_end(digest)
                 return user
-        if not check_password_hash(user.hash, password) or user is self._nobody:
+        is_right = check_password_hash(user.hash, password) and "\0" not in password  # to HMAC, NULs at an end are none
+        if not is_right or user is self._nobody:
             return None
         with self._lock:
             self._right[digest] = None

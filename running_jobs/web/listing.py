@@ -16,6 +16,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
+from running_jobs import files
 from running_jobs.job import to_iso
 from running_jobs.web.file_kinds import is_picture
 from running_jobs.wording import harmless
@@ -92,23 +93,30 @@ class Walk:
         self._left = MAX_LOOKED_AT
 
     def __iter__(self) -> Iterator[ResultFile]:
-        folders = [] if os.path.islink(self._folder) else [""]
+        folders = [""]
         while folders and self.is_whole:
             inner = folders.pop()
+            try:
+                folder = files.open_folder(self._folder, inner.split("/") if inner else ())
+            except OSError:  # gone, or a link lies in its place
+                continue
             below = []
-            for entry in self._entries(f"{self._folder}/{inner}"):
-                name = f"{inner}/{entry.name}" if inner else entry.name
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                if stat.S_ISDIR(found.st_mode):
-                    below.append(name)
-                elif stat.S_ISREG(found.st_mode):
-                    yield ResultFile(name, found.st_size, min(max(found.st_mtime_ns, _FIRST_NS), _LAST_NS))
+            try:
+                for entry in self._entries(folder):
+                    name = f"{inner}/{entry.name}" if inner else entry.name
+                    try:
+                        found = entry.stat(follow_symlinks=False)
+                    except OSError:
+                        continue
+                    if stat.S_ISDIR(found.st_mode):
+                        below.append(name)
+                    elif stat.S_ISREG(found.st_mode):
+                        yield ResultFile(name, found.st_size, min(max(found.st_mtime_ns, _FIRST_NS), _LAST_NS))
+            finally:
+                os.close(folder)
             folders.extend(reversed(below))
 
-    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+    def _entries(self, folder: int) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(folder) as entries:
                 found = sorted(islice(entries, self._left), key=attrgetter("name"))
