@@ -57,6 +57,7 @@ def find(job_id: str, name: str) -> Response:
     """Search for a text from an offset on (`at`), or backwards up to one (`upto`), as far as one request goes."""
     text, start, end = request.args.get("find", "").strip(), number_from_query("at"), number_from_query("upto")
     if not text:
+        parts().store.get(job_id)
         return jsonify(line=None, next=None)
 
     def look(source: LogSource) -> Response:
