@@ -115,10 +115,10 @@ def handle_errors(app: Flask) -> None:
             return refusal(507, f"The disk refused: {error.strerror}. Make room, then try again.")
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return refusal(503, "Too many files are open at the moment. Try again soon.")
-        current_app.logger.exception("%s %s", request.method, request.path)
+        current_app.logger.exception("%r", f"{request.method} {request.path}")
         return refusal(500, HINTS[500])
 
     @app.errorhandler(Exception)
     def defect(error: Exception) -> Response:
-        current_app.logger.exception("%s %s", request.method, request.path, exc_info=error)
+        current_app.logger.exception("%r", f"{request.method} {request.path}", exc_info=error)
         return refusal(500, HINTS[500])

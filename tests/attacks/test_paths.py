@@ -181,7 +181,7 @@ def of_a_job(house: House) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["file", "folder", "nowhere", "device"])
+@pytest.mark.parametrize("kind", ["file", "nowhere"])
 def test_a_link_in_place_of_a_file_is_neither_shown_nor_written_through(
     data: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
