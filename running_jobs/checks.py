@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 from running_jobs.errors import InvalidJob
@@ -42,17 +41,20 @@ def seconds(field: str, value: object) -> float:
     return value
 
 
-def whole_number(low: int, high: int) -> Callable[[str, object], int]:
-    """Return a check for whole numbers within bounds."""
+class WholeNumber:
+    """A check for whole numbers within bounds, which it can be asked for."""
 
-    def check(field: str, value: object) -> int:
+    def __init__(self, low: int, high: int) -> None:
+        self.low = low
+        self.high = high
+
+    def __call__(self, field: str, value: object) -> int:
+        """Return a whole number. Raise InvalidJob."""
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidJob(field, f"expected a whole number, found {kind(value)}")
-        if not low <= value <= high:
-            raise InvalidJob(field, f"expected {low} to {high}, found {value}")
+        if not self.low <= value <= self.high:
+            raise InvalidJob(field, f"expected {self.low} to {self.high}, found {value}")
         return value
-
-    return check
 
 
 def directory(field: str, value: object) -> str:

@@ -15,15 +15,15 @@ from running_jobs.errors import InvalidJob
 from running_jobs.job import from_iso, to_iso
 from running_jobs.processes import boot_id
 
-_FORM = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(?:(Z)|([+-])(\d\d):?([0-5]\d)?)?",
-    re.ASCII | re.IGNORECASE,
+FORM = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(?:([Zz])|([+-])(\d\d):?([0-5]\d)?)?",
+    re.ASCII,
 )
 
 
-_SPAN = re.compile(r"([1-9]\d{0,4})([mhd])", re.ASCII)
+SPAN = re.compile(r"([1-9]\d{0,4})([mhd])", re.ASCII)
 _SPAN_S = {"m": 60, "h": 3600, "d": 86400}
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class Moment(NamedTuple):
@@ -69,7 +69,7 @@ def read_time(field: str, text: str) -> str:
     A local time that occurs twice when clocks are put back means the first; one that is left out when they are put
     forward is as much later as they are (PEP 495, fold=0). Raise InvalidJob.
     """
-    found = _FORM.fullmatch(text.strip())
+    found = FORM.fullmatch(text.strip())
     if found is None:
         raise InvalidJob(
             field, f"expected a time like 2026-11-21T20:30 or 2026-11-21T20:30:00+01:00, found {text[:60]!r}"
@@ -97,7 +97,7 @@ def read_since(field: str, text: str, now_s: float) -> str:
 
     The form is that of read_time, and a day is one of this machine's local time. Raise InvalidJob.
     """
-    span = _SPAN.fullmatch(text)
+    span = SPAN.fullmatch(text)
     if span is not None:
         return to_iso(max(0.0, now_s - int(span[1]) * _SPAN_S[span[2]]))
     return read_time(field, f"{text}T00:00" if is_day(text) else text)
@@ -110,7 +110,7 @@ def read_until(field: str, text: str) -> str:
 
 def is_day(text: str) -> bool:
     """Say whether a text has the form of a date without a time."""
-    return _DAY.fullmatch(text) is not None
+    return DAY.fullmatch(text) is not None
 
 
 def local_zone(wall_s: float) -> str:

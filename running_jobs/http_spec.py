@@ -16,6 +16,7 @@ from running_jobs.errors import InvalidJob
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PARAMS_IN_QUERY = ("GET", "HEAD")  # for all others they are the body, form-encoded
 DEFAULT_TIMEOUT_S = 10
+REQUIRED = ("type", "url")
 PORTS = {"http": 80, "https": 443}
 
 _OURS = ("host", "content-length", "transfer-encoding", "connection")  # how a message is framed is for the sender
@@ -49,11 +50,11 @@ class Target(NamedTuple):
 def check(field: str, value: dict[str, Any]) -> dict[str, Any]:
     """Return a request with the keys given, its method in capitals. Raise InvalidJob."""
     for key in value:
-        if key not in _CHECKS:
-            raise InvalidJob(f"{field}.{str(key)[:40]}", f"is not known; an http request has {', '.join(_CHECKS)}")
+        if key not in CHECKS:
+            raise InvalidJob(f"{field}.{str(key)[:40]}", f"is not known; an http request has {', '.join(CHECKS)}")
     if "url" not in value:
         raise InvalidJob(f"{field}.url", "is missing; expected http://... or https://...")
-    checked = {key: _CHECKS[key](f"{field}.{key}", content) for key, content in value.items()}
+    checked = {key: CHECKS[key](f"{field}.{key}", content) for key, content in value.items()}
     method = checked.get("method", "GET")
     if "json" in checked and "body" in checked:
         raise InvalidJob(f"{field}.body", "excludes json; give one of them")
@@ -194,7 +195,7 @@ def _timeout(field: str, value: object) -> float:
     return seconds(field, value)
 
 
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "type": _as_given,
     "url": _url,
     "method": _method,

@@ -24,7 +24,7 @@ MAX_BYTES = 64 << 10
 MAX_NAME = 100
 NAME_FIELD = "keep_as"
 
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _SUFFIX = ".json"
 
 
@@ -43,7 +43,7 @@ class Saved(NamedTuple):
 
 def is_saved_id(text: str) -> bool:
     """Say whether text has the form of a kept command's id (and so is safe as a file name)."""
-    return _ID.fullmatch(text) is not None
+    return ID.fullmatch(text) is not None
 
 
 class SavedCommands:

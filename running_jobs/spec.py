@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from running_jobs import approval, http_spec
-from running_jobs.checks import directory, environment, json_value, kind, seconds, text, whole_number
+from running_jobs.checks import WholeNumber, directory, environment, json_value, kind, seconds, text
 from running_jobs.clocks import read_time
 from running_jobs.errors import InvalidJob
 from running_jobs.job import IDLE, QUEUED, Job, is_job_id
@@ -33,67 +33,84 @@ def command(field: str, value: object) -> dict[str, Any]:
         raise InvalidJob(field, f'expected {{"type": "exec", "cmd": ...}}, found {kind(value)}')
     if "type" not in value:
         raise InvalidJob(f"{field}.type", f"is missing; expected {_TYPES}")
-    if value["type"] == "exec":
-        return _exec(field, value, ())
-    if value["type"] == "http":
-        return http_spec.check(field, value)
-    if value["type"] == "method":
-        return _method_call(field, value)
-    if value["type"] in ("worker", "approved"):
-        return _named(field, value)
-    raise InvalidJob(f"{field}.type", f"expected {_TYPES}, found {value['type']!r}"[:200])
+    if not isinstance(value["type"], str) or value["type"] not in COMMANDS:
+        raise InvalidJob(f"{field}.type", f"expected {_TYPES}, found {value['type']!r}"[:200])
+    return _checked(field, value, COMMANDS)
 
 
 def callback(field: str, value: object) -> dict[str, Any]:
     """Return what is to be done after a job's end. Raise InvalidJob."""
     if not isinstance(value, dict):
         raise InvalidJob(field, f'expected {{"type": "http", "url": ...}}, found {kind(value)}')
-    if value.get("type") == "exec":
-        return _exec(field, value, ("timeout",))
-    if value.get("type") == "http":
+    if not isinstance(value.get("type"), str) or value["type"] not in CALLBACKS:
+        raise InvalidJob(f"{field}.type", f'expected "http" or "exec", found {value.get("type")!r}'[:200])
+    return _checked(field, value, CALLBACKS)
+
+
+def _checked(field: str, value: dict[str, Any], kinds: Mapping[str, Mapping[str, Check]]) -> dict[str, Any]:
+    if value["type"] == "http":
         return http_spec.check(field, value)
-    raise InvalidJob(f"{field}.type", f'expected "http" or "exec", found {value.get("type")!r}')
-
-
-def _exec(field: str, value: dict[str, Any], more: tuple[str, ...]) -> dict[str, Any]:
+    checks = kinds[value["type"]]
     for key in value:
-        if key not in ("type", "cmd", *more):
-            raise InvalidJob(
-                f"{field}.{key}"[:80], f"is not known; an exec command has {', '.join(('type', 'cmd', *more))}"
-            )
-    if "cmd" not in value:
-        raise InvalidJob(f"{field}.cmd", "is missing; expected a shell line")
-    if not text(f"{field}.cmd", value["cmd"]).strip():
-        raise InvalidJob(f"{field}.cmd", "is empty; expected a shell line")
-    if "timeout" in value and not 0 < seconds(f"{field}.timeout", value["timeout"]) <= MAX_CALLBACK_S:
-        raise InvalidJob(f"{field}.timeout", f"expected more than 0 and at most {MAX_CALLBACK_S} seconds")
-    return dict(value)
+        if key != "type" and key not in checks:
+            known = ", ".join(("type", *checks))
+            raise InvalidJob(f"{field}.{key}"[:80], f"is not known; the type {value['type']} has {known}")
+    for key in checks:
+        if key in REQUIRED and key not in value:
+            raise InvalidJob(f"{field}.{key}", f"is missing; expected {REQUIRED[key]}")
+    given = {**value, **{key: _EMPTY[key]() for key in checks if key in _EMPTY and key not in value}}
+    return {key: item if key == "type" else checks[key](f"{field}.{key}", item) for key, item in given.items()}
 
 
-def _method_call(field: str, value: dict[str, Any]) -> dict[str, Any]:
-    for key in value:
-        if key not in ("type", "class", "method", "params"):
-            raise InvalidJob(f"{field}.{key}"[:80], "is not known; a method command has type, class, method, params")
-    for key in ("class", "method"):
-        if key not in value:
-            raise InvalidJob(f"{field}.{key}", f"is missing; expected the name of a {key}")
-        text(f"{field}.{key}", value[key])
-    if not approval.is_class_name(value["class"]):
-        raise InvalidJob(f"{field}.class", "expected a dotted name, as module.Class, without leading underscores")
-    if not approval.is_method_name(value["method"]):
-        raise InvalidJob(f"{field}.method", "expected the name of a method, without a leading underscore")
-    return {**value, "params": json_value(f"{field}.params", value.get("params", []))}
+def shell_line(field: str, value: object) -> str:
+    """Return a line for the shell. Raise InvalidJob."""
+    if not text(field, value).strip():
+        raise InvalidJob(field, "is empty; expected a shell line")
+    return str(value)
 
 
-def _named(field: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Return a command that names what is to run and gives it parameters; which ones it takes is not looked at here."""
-    for key in value:
-        if key not in ("type", "name", "parameters"):
-            raise InvalidJob(f"{field}.{key}"[:80], f"is not known; {value['type']} has type, name, parameters")
-    if "name" not in value:
-        raise InvalidJob(f"{field}.name", "is missing; expected the name of what is to run")
-    text(f"{field}.name", value["name"])
-    return {**value, "parameters": check_object(f"{field}.parameters", value.get("parameters"))}
+def callback_timeout(field: str, value: object) -> float:
+    """Return how many seconds a callback may take. Raise InvalidJob."""
+    if not 0 < seconds(field, value) <= MAX_CALLBACK_S:
+        raise InvalidJob(field, f"expected more than 0 and at most {MAX_CALLBACK_S} seconds")
+    return seconds(field, value)
+
+
+def class_name(field: str, value: object) -> str:
+    """Return what has the form of a class's name. Raise InvalidJob."""
+    if not approval.is_class_name(text(field, value)):
+        raise InvalidJob(field, "expected a dotted name, as module.Class, without leading underscores")
+    return str(value)
+
+
+def method_name(field: str, value: object) -> str:
+    """Return what has the form of a method's name. Raise InvalidJob."""
+    if not approval.is_method_name(text(field, value)):
+        raise InvalidJob(field, "expected the name of a method, without a leading underscore")
+    return str(value)
+
+
+Check = Callable[[str, Any], Any]
+
+# what commands and callbacks have beside their type, by type
+COMMANDS: dict[str, Mapping[str, Check]] = {
+    "exec": {"cmd": shell_line},
+    "worker": {"name": text, "parameters": check_object},
+    "method": {"class": class_name, "method": method_name, "params": json_value},
+    "http": http_spec.CHECKS,
+    "approved": {"name": text, "parameters": check_object},
+}
+CALLBACKS: dict[str, Mapping[str, Check]] = {
+    "exec": {"cmd": shell_line, "timeout": callback_timeout},
+    "http": http_spec.CHECKS,
+}
+REQUIRED = {
+    "cmd": "a shell line",
+    "name": "the name of what is to run",
+    "class": "the name of a class",
+    "method": "the name of a method",
+}
+_EMPTY: dict[str, Callable[[], Any]] = {"params": list, "parameters": dict}
 
 
 def context(field: str, value: object) -> str:
@@ -139,16 +156,16 @@ OPTIONS: dict[str, Callable[[str, object], Any]] = {
     "command": command,
     "name": text,
     "context": context,
-    "priority": whole_number(-MAX_PRIORITY, MAX_PRIORITY),
+    "priority": WholeNumber(-MAX_PRIORITY, MAX_PRIORITY),
     "delay": seconds,
     "at": moment,
-    "retries": whole_number(0, MAX_RETRIES),
+    "retries": WholeNumber(0, MAX_RETRIES),
     "retry_delay": seconds,
     "timeout": seconds,
     "cwd": directory,
     "env": environment,
     "after": ids,
-    "nice": whole_number(-20, 19),
+    "nice": WholeNumber(-20, 19),
     "progress_pattern": pattern,
     "callback_done": callback,
     "callback_failed": callback,

@@ -17,7 +17,7 @@ from running_jobs.worker_code import MAX_CODE_BYTES
 
 BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "builtin_workers")
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _NO_FILE = (
     errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EACCES, errno.EISDIR,
 )  # fmt: skip
@@ -30,7 +30,7 @@ def is_worker_name(text: str) -> bool:
 
 
 def _has_form(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None and not keyword.iskeyword(text)
+    return NAME.fullmatch(text) is not None and not keyword.iskeyword(text)
 
 
 class Workers:
