@@ -19,6 +19,7 @@ from running_jobs.job import ACTIVE, FINAL, QUEUED, JobStatus, is_job_id
 from running_jobs.journal import Follower
 from running_jobs.store import JobStore
 from running_jobs.summaries import Summary, summarize
+from running_jobs.tallies import Tallies, Tally
 
 READ_ON_S = 0.1  # so that a few thousand jobs are read within the first request
 KEPT_PAGES = 100  # pages that are kept until something changes: whoever looks on asks for the same ones again
@@ -73,6 +74,7 @@ class JobIndex:
         self._latest: list[str] = []
         self._pages: dict[tuple[JobFilter, str | None, int], Page] = {}
         self._running: Counter[str] = Counter()
+        self._tallies = Tallies()
         self._owing = 0
         self._follower: Follower | None = None
 
@@ -122,6 +124,12 @@ class JobIndex:
         with self._lock:
             self._refresh()
             return dict(self._running)
+
+    def tally(self) -> Tally:
+        """Return what there is to watch over of queued and ended jobs."""
+        with self._lock:
+            self._refresh()
+            return self._tallies.tally(self._rows)
 
     def has_work(self) -> bool:
         """Say whether something is left to do here: a job is queued, runs, or has callbacks to make."""
@@ -253,8 +261,10 @@ class JobIndex:
             self._count(before, -1)
         self._rows[job_id] = row
         self._count(row, 1)
-        if before is None and self._is_listed(job_id):
-            return  # read for the first time: no page that is kept goes back as far
+        is_read_late = before is None and self._is_listed(job_id)
+        self._tallies.take_in(before, row, is_read_late)
+        if is_read_late:
+            return  # no page that is kept goes back as far
         if before is None:
             bisect.insort(self._order, job_id)
         if before is None or before.created_at != row.created_at:
@@ -275,6 +285,7 @@ class JobIndex:
     def _forget(self, job_id: str) -> None:
         row = self._rows.pop(job_id, None)
         if row is not None:
+            self._tallies.forget(row)
             self._count(row, -1)
         if self._is_listed(job_id):
             self._no_more_known_from(job_id)

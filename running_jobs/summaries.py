@@ -20,6 +20,7 @@ class Summary(NamedTuple):
     context: str
     asked: str | None
     created_at: str | None
+    queued_at: str | None
     started_at: str | None
     ended_at: str | None
     elsewhere: bool
@@ -48,6 +49,7 @@ def summarize(job: Job) -> Summary:
         context=sys.intern(job.context),
         asked=job.asked.get("verb") if job.asked and not job.is_final else None,
         created_at=job.created_at,
+        queued_at=job.queued_at if job.status is QUEUED else None,
         started_at=job.started_at,
         ended_at=job.ended_at,
         elsewhere=job.runs_elsewhere,

@@ -49,7 +49,7 @@ LAYERS = [
     {"awaited", "summaries"},
     {"creation"},
     {"store"},
-    {"index", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process"},
+    {"index", "tallies", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process"},
     {"command_line", "queued", "errands", "looking", "sampler"},
     {"admission"},
     {"runner", "rehearsal"},

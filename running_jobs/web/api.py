@@ -8,7 +8,7 @@ import os
 from flask import Blueprint, Response, g, url_for
 
 from running_jobs import files, logs
-from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
+from running_jobs.errors import DataGone, InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
@@ -182,7 +182,10 @@ def send_file(job_id: str, name: str) -> Response:
 def health() -> Response:
     """Answer that the server lives, and whether jobs would start."""
     store = parts().store
-    lives, free_bytes = dispatcher_lives(store.paths), disk_free_bytes(store.paths.data)
+    try:
+        lives, free_bytes = dispatcher_lives(store.paths), disk_free_bytes(store.paths.data)
+    except FileNotFoundError:
+        raise DataGone(store.paths.data) from None
     data = {
         "dispatcher": "running" if lives else "not needed",
         "paused": store.is_paused,

@@ -13,6 +13,7 @@ from running_jobs.web import (
     kept_pages,
     log_files,
     log_routes,
+    metrics,
     pages,
     queue_api,
     responses,
@@ -45,6 +46,7 @@ def build_app(settings: Settings) -> Flask:
     app.register_blueprint(worker_api.blueprint)
     app.register_blueprint(log_files.blueprint)
     app.register_blueprint(log_routes.blueprint)
+    app.register_blueprint(metrics.blueprint)
     hops = settings.trusted_proxies
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops)  # type: ignore[method-assign]
     if settings.url_prefix:
