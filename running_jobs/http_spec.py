@@ -19,8 +19,8 @@ DEFAULT_TIMEOUT_S = 10
 REQUIRED = ("type", "url")
 PORTS = {"http": 80, "https": 443}
 
-_OURS = ("host", "content-length", "transfer-encoding", "connection")  # how a message is framed is for the sender
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+OURS = ("host", "content-length", "transfer-encoding", "connection")  # how a message is framed is for the sender
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(?::([0-9]{0,5}))?")
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
@@ -168,9 +168,9 @@ def _params(field: str, value: object) -> dict[str, Any]:
 
 def _headers(field: str, value: object) -> dict[str, str]:
     for name, content in _names(field, value).items():
-        if not _TOKEN.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise InvalidJob(f"{field} {name[:40]}", "is no name of a header")
-        if name.lower() in _OURS:
+        if name.lower() in OURS:
             raise InvalidJob(f"{field} {name[:40]}", "cannot be given; it follows from the request")
         try:
             held = text(f"{field} {name[:40]}", content).encode("latin-1")

@@ -230,10 +230,10 @@ class Job:
             if b"\\u" in content:
                 _encode(record).encode()  # half a surrogate pair can be read, but never be written
             status = _STATUS_BY_NAME[record.pop("status")]
-            extra = {key: record.pop(key) for key in record.keys() - _TYPES.keys()}
+            extra = {key: record.pop(key) for key in record.keys() - TYPES.keys()}
             for name, value in record.items():
                 kind = type(value)
-                if kind not in _TYPES[name]:
+                if kind not in TYPES[name]:
                     raise UnreadableJob(job_id, f"{name} has a wrong type")
                 if kind in _NUMBERS and not -_MAX_NUMBER < value < _MAX_NUMBER:
                     raise UnreadableJob(job_id, f"{name} is out of bounds")
@@ -271,7 +271,7 @@ def _fresh() -> dict[str, Any]:
     return {name: make() for name, make in _FACTORIES.items()}
 
 
-_TYPES = _types_of_fields()
-_NAMES = tuple(_TYPES)
+TYPES = _types_of_fields()
+_NAMES = tuple(TYPES)
 _DEFAULTS = {item.name: item.default for item in fields(Job) if item.default is not MISSING}
 _FACTORIES = {item.name: item.default_factory for item in fields(Job) if item.default_factory is not MISSING}

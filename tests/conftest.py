@@ -332,8 +332,8 @@ class LocalClient(Client):
     ) -> Answer:
         """Send a request as Client does."""
         content = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-        answer = self._client.open(path, method=method, data=content, headers=headers)
-        return Answer(code=answer.status_code, headers=answer.headers, body=answer.data)
+        with self._client.open(path, method=method, data=content, headers=headers) as answer:
+            return Answer(code=answer.status_code, headers=answer.headers, body=answer.data)
 
 
 class Server(Client):

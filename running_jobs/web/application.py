@@ -20,6 +20,7 @@ from running_jobs.web import (
     selection,
     worker_api,
 )
+from running_jobs.web.openapi import routes as openapi_routes
 from running_jobs.web.parts import Parts
 from running_jobs.web.prefix import Prefix
 
@@ -47,6 +48,7 @@ def build_app(settings: Settings) -> Flask:
     app.register_blueprint(log_files.blueprint)
     app.register_blueprint(log_routes.blueprint)
     app.register_blueprint(metrics.blueprint)
+    app.register_blueprint(openapi_routes.blueprint)
     hops = settings.trusted_proxies
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops)  # type: ignore[method-assign]
     if settings.url_prefix:

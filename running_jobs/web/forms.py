@@ -25,7 +25,7 @@ CHANGEABLE = ("name", "context", "priority", "delay", "at", "after", "retries", 
 SHOWN = "shown."  # before a field's name: the text that it held when the form was shown
 MAX_FIELDS = 200
 MAX_SELECTED = 1000
-_NO_OPTIONS = (
+NO_OPTIONS = (
     "cmd",
     "token",
     "back",
@@ -73,7 +73,7 @@ def options_of_launch(form: dict[str, str], parts: Parts) -> dict[str, Any]:
     """Turn a launch form's texts into job options. Raise InvalidJob for a field that cannot be read."""
     options: dict[str, Any] = {"command": _command(form, parts)}
     for name, typed in form.items():
-        if name not in _NO_OPTIONS and not name.startswith(PARAMETER) and typed.strip():
+        if name not in NO_OPTIONS and not name.startswith(PARAMETER) and typed.strip():
             options[name] = _read(name, typed, parts.store)
     options["start"] = form.get("hold") != "1"
     return options

@@ -14,6 +14,7 @@ from werkzeug.wsgi import wrap_file
 
 from running_jobs.errors import InvalidJob
 from running_jobs.web.file_kinds import kind_of
+from running_jobs.web.responses import envelope
 
 CHUNK = 256 << 10
 SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
@@ -95,7 +96,7 @@ def _send(descriptor: int, size: int, start: int | None, content_type: str) -> R
         found = (0, size) if whole else wanted.range_for_length(size)
         if found is None:
             file.close()
-            return Response(f"The file has {size} bytes.\n", 416, {"Content-Range": f"bytes */{size}"})
+            return _out_of_range(size)
         start, end = found[0], min(found[1], size)
         code, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{size}"
     begin = start or 0
@@ -103,6 +104,12 @@ def _send(descriptor: int, size: int, start: int | None, content_type: str) -> R
     headers["Content-Length"] = str(end - begin)
     body = wrap_file(request.environ, Part(file, begin, end), CHUNK)  # type: ignore[arg-type] # has what it needs of IO
     return Response(body, code, headers, direct_passthrough=True)
+
+
+def _out_of_range(size: int) -> Response:
+    answer = envelope(416, f"The file has {size} bytes.", [])
+    answer.headers["Content-Range"] = f"bytes */{size}"
+    return answer
 
 
 def attachment(name: str) -> str:
