@@ -28,7 +28,8 @@ _NO_LOG = (errno.ELOOP, errno.EINVAL)  # a link or folder laid in its place
 @blueprint.get("/jobs/<job_id>/view/<any(out,err):name>")
 def view(job_id: str, name: str) -> Response:
     """Answer a part of a log (`at`, `upto`, `around` an offset), or what a viewer lacks of its end (`since`)."""
-    return _look(job_id, name, _view)
+    asked = _bounds_from_query()
+    return _look(job_id, name, lambda source: _view(source, asked))
 
 
 @blueprint.get("/jobs/<job_id>/view/both")
@@ -56,11 +57,10 @@ def number(job_id: str, name: str) -> Response:
 def find(job_id: str, name: str) -> Response:
     """Search for a text from an offset on (`at`), or backwards up to one (`upto`), as far as one request goes."""
     text, start, end = request.args.get("find", "").strip(), number_from_query("at"), number_from_query("upto")
-    if not text:
-        parts().store.get(job_id)
-        return jsonify(line=None, next=None)
 
     def look(source: LogSource) -> Response:
+        if not text:
+            return jsonify(line=None, next=None)
         found = source.find(text, start, end)
         return jsonify(line=found.line, match=found.match, end=found.end, next=found.next)
 
@@ -70,9 +70,9 @@ def find(job_id: str, name: str) -> Response:
 @blueprint.get("/logs/<any(changes,failures):key>/view")
 def view_all(key: str) -> Response:
     """Answer what a viewer lacks of a log of all jobs."""
-    paths = parts().store.paths
+    paths, asked = parts().store.paths, _bounds_from_query()
     try:
-        return _view(LogSource(parts().live_logs, paths.journal if key == "changes" else paths.errors))
+        return _view(LogSource(parts().live_logs, paths.journal if key == "changes" else paths.errors), asked)
     except OSError as error:
         return _missing(error)
 
@@ -106,11 +106,16 @@ def _source(job_id: str, name: str) -> LogSource:
     return source_of(parts().live_logs, parts().store.paths, job_id, name)
 
 
-def _view(source: LogSource) -> Response:
-    for name, bounds in _BOUNDS.items():
-        offset = number_from_query(name)
-        if offset is not None:
-            return _answer(source.part(bounds, offset, offset if name == "around" else None))
+def _bounds_from_query() -> dict[str, int]:
+    """Return the offsets that are asked for, by how the part lies to them. Raise InvalidJob for a wrong one."""
+    asked = {name: number_from_query(name) for name in _BOUNDS}
+    return {name: offset for name, offset in asked.items() if offset is not None}
+
+
+def _view(source: LogSource, asked: dict[str, int]) -> Response:
+    if asked:
+        name, offset = next(iter(asked.items()))
+        return _answer(source.part(_BOUNDS[name], offset, offset if name == "around" else None))
     part = source.live(seen_of(request.args.get("since", "")))
     return Response(status=204) if part is None else _answer(part)
 

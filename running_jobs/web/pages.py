@@ -73,6 +73,7 @@ def change(job_id: str) -> AnyResponse | tuple[str, int]:
     form = read_form()
     back = {**back_of(form), "job": job_id}
     try:
+        parts().store.get(job_id)
         options = options_of_change(form, parts().store, parts().settings)
         if options:
             parts().actions.edit(job_id, options, by=g.user)

@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from running_jobs import __version__
 from running_jobs.web.openapi.operations import OPERATIONS, Operation
 from running_jobs.web.openapi.options import Schema, request_schemas
-from running_jobs.web.openapi.parameters import of_page, of_path, of_query
+from running_jobs.web.openapi.parameters import RANGE, of_page, of_path, of_query
 from running_jobs.web.openapi.records import answer_schemas
 from running_jobs.web.openapi.responses import error, error_responses
 
@@ -89,10 +89,12 @@ def _operation(rule: Rule, path: Path, method: str, operation: Operation, said: 
     parameters = [of_path(path.text, name) for name in path.variables] + [of_query(name) for name in operation.query]
     if rule.endpoint == PAGE:
         parameters += of_page()
+    if operation.has_ranges:
+        parameters.append(RANGE)
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": operation.body}
+        described["requestBody"] = {"required": not operation.may_be_empty, "content": operation.body}
     return described
 
 

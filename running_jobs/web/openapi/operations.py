@@ -37,11 +37,17 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Operation(NamedTuple):
-    """Answers by code, parameters of the query by name, and the content of the body."""
+    """Answers by code, parameters of the query by name, the content of the body, and whether none will do."""
 
     answers: Mapping[int, Schema]
     query: tuple[str, ...] = ()
     body: Schema | None = None
+    may_be_empty: bool = False
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether a part of it can be asked for."""
+        return 206 in self.answers
 
     @property
     def is_form(self) -> bool:
@@ -65,7 +71,7 @@ def _post(properties: Mapping[str, Schema] | None = None, *required: str, **more
 
 
 _STRING: Schema = {"type": "string"}
-_YES: Schema = {"enum": ["", "0", "1"]}
+_YES: Schema = {"type": "string", "description": "1 means yes."}
 _RECORD = answer(records("Job", 1))
 _NOTHING = answer({"type": "array", "maxItems": 0})
 _LINES = answer(records("Line"))
@@ -85,7 +91,7 @@ _STATUS_WORDS = ("start", "stop", "kill", "active", "done", "error")
 _STATUS: Schema = {"type": "object", "properties": {"status": ref("schemas", "JobStatus")}, "required": ["status"]}
 _LAUNCH = {
     **{name: {"type": "string"} for name in (*NO_OPTIONS, *spec.OPTIONS) if name not in ("command", "token", "back")},
-    "hold": {**_YES, "description": "1: it stays idle."},
+    "hold": {"type": "string", "description": "1: it stays idle."},
 }
 _PARAMETERS: dict[str, Any] = {
     "patternProperties": {f"^{PARAMETER.replace('.', '[.]')}": _STRING},
@@ -125,8 +131,8 @@ OPERATIONS: dict[str, Operation] = {
     "api.put_pid": Operation({200: _RECORD}, body=_body(PLAIN, {"type": "integer", "minimum": 1, "maximum": MAX_PID})),
     "api.show_log": Operation({200: _LINES}, ("tail",)),
     "api.show_response": Operation({200: _LINES}, ("tail",)),
-    "api.add_log": Operation({200: _NOTHING}, body=_body(PLAIN, TEXT)),
-    "api.add_response": Operation({200: _NOTHING}, body=_body(PLAIN, TEXT)),
+    "api.add_log": Operation({200: _NOTHING}, body=_body(PLAIN, TEXT), may_be_empty=True),
+    "api.add_response": Operation({200: _NOTHING}, body=_body(PLAIN, TEXT), may_be_empty=True),
     "api.raw_out": Operation(raw_answers(PLAIN), ("offset", "tail", "download")),
     "api.raw_err": Operation(raw_answers(PLAIN), ("offset", "tail", "download")),
     "api.show_stats": Operation({200: answer(records("Sample"))}),

@@ -40,12 +40,18 @@ IN_QUERY: dict[str, tuple[Schema, str]] = {
     "limit": ({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50}, "How many at most."),
     "tail": (_OFFSET, "The last so many lines, or bytes of a raw log."),
     "offset": (_OFFSET, "From this byte on; X-Next-Offset says where to go on."),
-    "download": ({"const": "1"}, "Have a browser save it."),
+    "download": ({"type": "string"}, "1: have a browser save it."),
     "at": (_OFFSET, "From this byte on."),
     "upto": (_OFFSET, "Up to this byte."),
     "around": (_OFFSET, "Around this byte."),
     "find": ({"type": "string"}, "A text to search for."),
     "seen": ({"type": "string"}, "What the viewer has of it, as it was told."),
+}
+RANGE: Schema = {
+    "name": "Range",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "One range of bytes, as `bytes=0-99`; anything else is passed over.",
 }
 LIST = ("status", "context", "q", "since", "until", "before", "limit")
 
