@@ -92,6 +92,15 @@ def test_it_is_made_once_and_not_sent_again_to_who_has_it(local: LocalClient) ->
     assert (packed.headers["Content-Encoding"], again.code) == ("gzip", 304)
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/static/page.js", "/?part=live"])
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+def test_a_date_that_cannot_be_read_is_passed_over(local: LocalClient, path: str, name: str) -> None:
+    odd = "Sun, 22 Nov 2026 10:00:00 999999999999999999999999"
+    assert local.get(path, headers={name: odd, "Range": "bytes=0-1"}).code in (200, 206)
+    dated = local.get("/static/page.js").headers["Last-Modified"]
+    assert local.get("/static/page.js", headers={"If-Modified-Since": dated}).code == 304
+
+
 def test_it_says_below_which_path_the_server_is(data: Path, configure: Callable[..., Actions]) -> None:
     assert LocalClient(data).get("/openapi.json").json["servers"] == [{"url": "/"}]
     configure('url_prefix = "/jobs-ui"\n')

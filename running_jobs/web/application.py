@@ -10,6 +10,7 @@ from running_jobs.web import (
     api,
     auth,
     compression,
+    dates,
     kept_pages,
     log_files,
     log_routes,
@@ -37,6 +38,7 @@ def build_app(settings: Settings) -> Flask:
     parts.store.prepare()
     app.extensions["running_jobs"] = parts
     auth.guard(app, parts)
+    dates.pass_over_wrong_dates(app)
     responses.handle_errors(app)
     compression.compress(app)
     app.register_blueprint(pages.blueprint)

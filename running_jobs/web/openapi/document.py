@@ -24,9 +24,10 @@ PAGE = "pages.show_page"
 _VARIABLE = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<choices>[^)]*)\))?:)?(?P<name>\w+)>")
 _ABOUT = (
     "Launches shell commands that run for hours, and follows them. Bodies of JSON routes are read as JSON whatever "
-    "their content type. A request that is no HTTP, or too large in its head, is refused in plain text before it gets "
-    "here. For whatever changes something: `Sec-Fetch-Site`, if sent, must be `same-origin` or `none`, otherwise "
-    "`Origin`, if sent, the server's own; clients that are no browsers send neither. Forms carry the page's token."
+    "their content type. What is no HTTP (400), has too large a head (431) or far too large a body (413) is refused in "
+    "plain text before it gets here. For whatever changes something: `Sec-Fetch-Site`, if sent, must be `same-origin` "
+    "or `none`, otherwise `Origin`, if sent, the server's own; clients that are no browsers send neither. Forms carry "
+    "the page's token."
 )
 
 

@@ -22,7 +22,7 @@ _ERRORS = {
     503: "Busy, or something is missing at the moment: try again.",
     507: "The disk refused; make room.",
 }
-_OF_THE_SERVER = (400, 413, 431)  # what the server refuses before the application sees it is plain text
+_OF_THE_SERVER = (400, 413)  # what the server refuses before the application sees it is plain text
 
 
 def error_responses() -> dict[str, Schema]:
