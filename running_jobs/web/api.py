@@ -30,6 +30,7 @@ from running_jobs.web.responses import envelope
 from running_jobs.web.sending import number_from_query, send_log, send_result
 
 DEFAULT_LINES = 10_000
+MOST_LINES = 100_000
 
 blueprint = Blueprint("api", __name__)
 
@@ -207,11 +208,12 @@ def _record(code: int, message: str, job: Job) -> Response:
 def _lines(job_id: str, path: str) -> Response:
     parts().store.get(job_id)
     wanted = number_from_query("tail")
-    try:
-        lines = logs.last_lines(path, DEFAULT_LINES if wanted is None else wanted)
-    except OSError:  # a link or a folder was laid in its place
-        lines = []
-    return envelope(200, "", [{"message": line} for line in lines])
+    with parts().long_answer:
+        try:
+            lines = logs.last_lines(path, DEFAULT_LINES if wanted is None else min(wanted, MOST_LINES))
+        except OSError:  # a link or a folder was laid in its place
+            lines = []
+        return envelope(200, "", [{"message": line} for line in lines])
 
 
 def _raw(job_id: str, path: str) -> Response:

@@ -1,7 +1,7 @@
 """All results of a job as one ZIP archive, made while it is sent: what is not sent yet is not read yet.
 
-Who reads it slowly holds one of the server's threads, so only two are sent at once. One whose client has read nothing
-for a minute is given up when somebody else asks; its thread stays blocked until that client reads or hangs up.
+Who reads it slowly holds one of the server's threads, so only two are sent at once. One whose client hardly read
+anything for a minute is given up when somebody else asks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import zipfile
 from collections.abc import Generator, Iterable, Iterator
 
-from flask import Response
+from flask import Response, request
 
 from running_jobs import files
 from running_jobs.errors import InvalidJob, TooBusy
@@ -22,7 +22,7 @@ from running_jobs.job import Job
 from running_jobs.web.file_kinds import TABLE, TEXT, kind_of
 from running_jobs.web.listing import MAX_LOOKED_AT, ResultFile, Walk, as_text
 from running_jobs.web.parts import Parts
-from running_jobs.web.places import Place
+from running_jobs.web.places import Place, hang_up_of
 from running_jobs.web.sending import SANDBOX, attachment
 
 CHUNK = 64 << 10
@@ -35,7 +35,7 @@ def send(parts: Parts, job: Job) -> Response:
     folder = parts.store.paths.results(job.id)
     if not parts.listings.of(folder).is_whole:
         raise _too_many()
-    place = parts.archive_places.take()
+    place = parts.archive_places.take(hang_up_of(request.environ))
     if place is None:
         raise TooBusy("Two archives are being sent already")
     body = _Body(archive(folder, top_of(job)), place)
@@ -68,9 +68,9 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        self._place.step()
+        self._place.taken()
         chunk = next(self._chunks)
-        self._place.step()  # what it took to make the part is not the client's
+        self._place.hand(len(chunk))  # what it took to make the part is not the client's
         return chunk
 
     def close(self) -> None:

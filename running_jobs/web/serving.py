@@ -7,23 +7,18 @@ import ctypes
 import ipaddress
 import logging
 import os
-import resource
 import sys
 import threading
 import time
 from dataclasses import replace
 
-from waitress.server import create_server
-
 from running_jobs.errors import DispatcherFailed, InvalidSettings, JobsError
 from running_jobs.settings import NOT_IN_EFFECT_YET, Settings
 from running_jobs.web.application import build_app
 from running_jobs.web.auth import users_of
+from running_jobs.web.connections import listen
 from running_jobs.web.parts import Parts
 
-THREADS = 16
-CONNECTIONS = 1000
-MAX_RECEIVED_BYTES = 64 << 20  # beyond it waitress hangs up; below, whoever sent too much is told so
 LOOK_EVERY_S = 2.0
 READ_FOR_S = 0.01
 PRUNE_EVERY_S = 3600.0
@@ -42,17 +37,7 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
     app = build_app(settings)
     parts: Parts = app.extensions["running_jobs"]
     try:
-        server = create_server(
-            app,
-            host=settings.host,
-            port=settings.port,
-            threads=THREADS,
-            connection_limit=_connection_limit(),
-            max_request_body_size=MAX_RECEIVED_BYTES,
-            clear_untrusted_proxy_headers=False,  # ProxyFix decides whom to believe
-            asyncore_use_poll=True,  # select() takes no descriptor above 1023; a slow download holds two
-            ident=None,
-        )
+        server = listen(app, settings.host, settings.port)
     except (OSError, ValueError) as error:  # ValueError: a name that does not resolve
         why = getattr(error, "strerror", None) or error
         message = f"expected an address that is free here, found {settings.host}:{settings.port} ({why})"
@@ -65,12 +50,6 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
     threading.Thread(target=_keep_dispatcher, args=(parts,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
-
-
-def _connection_limit() -> int:
-    """Return how many connections may be open: each may need a second descriptor, for the file that it gets."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(50, min(CONNECTIONS, (soft - 100) // 2))
 
 
 def _keep_one_heap() -> None:
@@ -93,7 +72,8 @@ def _keep_dispatcher(parts: Parts) -> None:
         while not parts.index.read_on(READ_FOR_S):
             time.sleep(READ_FOR_S / 4)  # whoever waits for the listing gets it meanwhile
         for job_id in parts.index.unsettled_ids():
-            parts.store.mark_open(job_id)
+            with contextlib.suppress(OSError):  # somebody laid a folder in its place: that is a marker too
+                parts.store.mark_open(job_id)
     prunes = parts.settings.keep_days > 0 or parts.settings.keep_jobs > 0
     prune_at = time.monotonic() + PRUNE_EVERY_S
     while True:

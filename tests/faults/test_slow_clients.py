@@ -1,0 +1,228 @@
+"""Clients that send or read slowly, or not at all: others are answered meanwhile, and no place is kept by silence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from running_jobs.job import Job
+from running_jobs.settings import load_settings
+from running_jobs.store import JobStore
+from running_jobs.web.application import build_app
+from running_jobs.web.connections import ASKING_S, IDLE_WHEN_CROWDED_S, SILENT_S, Crowd, listen
+from running_jobs.web.places import COUNT, PATIENCE_S, Places
+
+from ..conftest import Client, Server, wait_for, wait_for_end
+
+ARCHIVE_BYTES = 100_000_000  # far more than the server and the sockets hold for a client that does not read
+
+
+@contextlib.contextmanager
+def connected(port: int, count: int, said: bytes = b"") -> Iterator[list[socket.socket]]:
+    """Connect so many clients, each of which says something and then nothing more."""
+    with contextlib.ExitStack() as clients:
+        found = []
+        for _ in range(count):
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.connect(("127.0.0.1", port))
+            client.sendall(said)
+            found.append(client)
+        yield found
+
+
+def is_hung_up(client: socket.socket) -> bool:
+    """Say whether the server has ended a connection on which nothing is to be read."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def asks_for(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+@pytest.fixture
+def with_results(launch: Callable[..., Job], store: JobStore) -> Job:
+    """Give an ended job that left much."""
+    job = wait_for_end(store, launch("touch $JOB_FILES/1.bin $JOB_FILES/2.bin").id)
+    for path in (store.paths.out(job.id), *(f"{store.paths.results(job.id)}/{n}.bin" for n in (1, 2))):
+        os.truncate(path, ARCHIVE_BYTES)
+    return job
+
+
+class Clock:
+    """A clock that stands until it is moved on."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+@pytest.fixture
+def here(data: Any) -> Iterator[SimpleNamespace]:
+    """Give the server as it is, but in this process, and with a clock for the places of its archives."""
+    app = build_app(load_settings(str(data)))
+    clock = Clock()
+    app.extensions["running_jobs"].archive_places = Places(clock.now_s)
+    server = listen(app, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    port = int(server.effective_port)
+    yield SimpleNamespace(clock=clock, client=Client(f"http://127.0.0.1:{port}"), port=port, server=server)
+    server.close()
+    thread.join(20)
+
+
+def wait_until_stalled(here: SimpleNamespace, clients: list[socket.socket]) -> None:
+    """Wait until the server has sent these clients as much as it does without their reading, and waits for them."""
+    for client in clients:
+        assert client.recv(12) == b"HTTP/1.1 200"
+    most = here.server.adj.outbuf_high_watermark
+    ours = {client.getsockname() for client in clients}
+    wait_for(
+        lambda: (
+            ours
+            == {one.addr for one in list(here.server.active_channels.values()) if one.total_outbufs_len > most} & ours
+        ),
+        "them to be stalled",
+    )
+
+
+def test_clients_that_never_read_an_archive_keep_nobody_from_theirs(here: SimpleNamespace, with_results: Job) -> None:
+    path = f"/jobs/{with_results.id}/files.zip"
+    with contextlib.ExitStack() as clients:
+        for _ in range(4):  # each pair takes the places of the pair before
+            stalled = clients.enter_context(connected(here.port, COUNT, asks_for(path)))
+            wait_until_stalled(here, stalled)
+            assert here.client.get(path).code == 503
+            here.clock.at_s += PATIENCE_S + 1
+            wait_for(lambda: here.server.task_dispatcher.active_count == COUNT, "no more threads to be held")
+        answer = here.client.get(path)
+        assert (answer.code, len(answer.body) > 2 * ARCHIVE_BYTES) == (200, True)
+
+
+def test_a_byte_now_and_then_keeps_no_place(here: SimpleNamespace, with_results: Job) -> None:
+    path = f"/jobs/{with_results.id}/files.zip"
+    with connected(here.port, COUNT, asks_for(path)) as slow:
+        wait_until_stalled(here, slow)
+        assert here.client.get(path).code == 503
+        for _ in range(100):
+            here.clock.at_s += 1
+            for client in slow:
+                assert client.recv(1)
+        answer = here.client.get(path)
+        assert (answer.code, len(answer.body) > 2 * ARCHIVE_BYTES) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"G",
+        b"GET / HTTP/1.1\r\nHost: loc",
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n{",
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1",
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+    ],
+    ids=["silent", "a letter", "half a header", "half a body", "half a chunk", "waits to be told to go on"],
+)
+def test_who_never_finishes_asking_keeps_nobody_waiting(here: SimpleNamespace, said: bytes) -> None:
+    with connected(here.port, 60, said) as clients:
+        for client in clients[:20]:
+            client.shutdown(socket.SHUT_WR)  # closed by half
+        for _ in range(5):
+            for client in clients[20:]:
+                client.sendall(b"a")
+            assert here.client.get("/").code == 200
+
+
+def test_who_reads_nothing_of_what_is_large_keeps_nobody_waiting(server: Server, with_results: Job) -> None:
+    process = psutil.Process(server.process.pid)
+    server.get(f"/?job={with_results.id}&tab=files")
+    before = process.memory_info().rss
+    paths = [
+        f"/jobs/{with_results.id}/out",
+        f"/jobs/{with_results.id}/files/1.bin",
+        f"/jobs/{with_results.id}/log?tail=100000",
+        f"/jobs/{with_results.id}/out?tail=90000000",
+    ]
+    with contextlib.ExitStack() as clients:
+        for path in paths:
+            clients.enter_context(connected(server.port, 40, asks_for(path)))
+        for _ in range(10):
+            assert server.get("/").code == 200
+        assert process.memory_info().rss - before < 250_000_000
+    wait_for(lambda: process.num_fds() < 60, lambda: f"descriptors given back: {process.num_fds()}")
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[int]:
+    """Allow this process's children 220 open files; return how many connections a server then lets in."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (220, limits[1]))
+    yield 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_more_silent_connections_than_are_let_in_keep_nobody_out(
+    few_descriptors: int, start_server: Callable[..., Server]
+) -> None:
+    server = start_server()
+    process = psutil.Process(server.process.pid)
+    with connected(server.port, few_descriptors // 2), connected(server.port, few_descriptors, b"GET / HT"):
+        assert server.get("/").code == 200  # the client waits for 30 s at most
+        assert process.num_fds() < 220
+        assert server.get("/health").code == 200
+
+
+def test_a_download_that_nobody_reads_is_given_up_after_two_minutes(
+    here: SimpleNamespace, with_results: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(here.port, 3, asks_for(f"/jobs/{with_results.id}/out")) as stalled:
+        for client in stalled:
+            assert client.recv(12) == b"HTTP/1.1 200"
+        channels = list(here.server.active_channels.values())
+        wait_for(lambda: not any(channel.requests for channel in channels), "the answers to be under way")
+        channels[0].last_activity -= SILENT_S  # as if it were two minutes later
+        wait_for(lambda: len(here.server.active_channels) == 2, "it to be hung up")
+        assert channels[0] not in here.server.active_channels.values()
+
+
+def channel(silent_s: float, is_asking: bool = False, is_answered: bool = False) -> Any:
+    return SimpleNamespace(
+        last_activity=1000.0 - silent_s, request=object() if is_asking else None, requests=[1] if is_answered else []
+    )
+
+
+class _Hashed(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
+def test_when_it_is_crowded_the_idlest_make_room_and_no_more_than_are_too_many() -> None:
+    crowd = Crowd(8)
+    idle = [_Hashed(**vars(channel(silent_s))) for silent_s in (IDLE_WHEN_CROWDED_S + 3, 30, 1, 20, 4, 2)]
+    assert crowd.to_hang_up(idle, 1000.0) == []
+    answered = _Hashed(**vars(channel(500, is_answered=True)))
+    assert crowd.to_hang_up([*idle, answered], 1000.0) == [idle[1]]
+    asking = [_Hashed(**vars(channel(0, is_asking=True))) for _ in range(7)]
+    assert crowd.to_hang_up(asking, 1000.0) == []
+    for one in asking:
+        one.last_activity += ASKING_S + IDLE_WHEN_CROWDED_S + 1
+    assert len(crowd.to_hang_up(asking, asking[0].last_activity)) == 1
