@@ -157,11 +157,8 @@ class JobFiles:
         if os.path.islink(results):
             os.unlink(results)
         elif os.path.isdir(results):
-            import shutil  # rarely needed, and dear under the dispatcher's clock
-
-            while os.path.isdir(results):
-                with contextlib.suppress(FileNotFoundError):  # the runner removes an empty one, maybe just now
-                    shutil.rmtree(results)
+            with contextlib.suppress(FileNotFoundError):  # the runner removes an empty one, maybe just now
+                files.remove_tree(results)
         for path in (
             self.paths.out(job_id),
             self.paths.err(job_id),

@@ -6,7 +6,6 @@ import errno
 import itertools
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -273,7 +272,7 @@ def test_a_results_folder_that_its_runner_removes_meanwhile_is_no_hindrance(
         os.rmdir(path)
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(shutil, "rmtree", too_late)
+    monkeypatch.setattr(files, "remove_tree", too_late)
     store.delete(job.id)
     assert store.ids() == []
 

@@ -53,7 +53,7 @@ def top_of(job: Job) -> str:
 
 
 def _too_many() -> InvalidJob:
-    why = f"are, with their folders, more than {MAX_LOOKED_AT}, too many for one archive; fetch them by themselves"
+    why = f"are, with their folders, more than {MAX_LOOKED_AT} or too deep for one archive; fetch them by themselves"
     return InvalidJob("files", why)
 
 

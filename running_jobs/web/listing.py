@@ -23,6 +23,7 @@ from running_jobs.wording import harmless
 
 MAX_FILES = 10_000
 MAX_LOOKED_AT = 100_000
+MAX_PATH_BYTES = 4096
 SLOW_S = 0.005
 KEPT_FOR = 20  # times as long as a slow listing took: whoever looks at it all day takes 5% of a core for it
 KEPT = 4
@@ -84,18 +85,23 @@ def as_text(name: str) -> str:
 class Walk:
     """Goes once through the regular files below a folder, those of each folder by name; what vanishes is passed over.
 
-    At most 100,000 entries are looked at, folders and links among them; with `is_whole` False there were more.
+    At most 100,000 entries are looked at, folders and links among them; with `is_whole` False there were more, or some
+    are deeper than a path can say.
     """
 
     def __init__(self, folder: str) -> None:
         self.is_whole = True
         self._folder = folder
         self._left = MAX_LOOKED_AT
+        self._has_enough = False
 
     def __iter__(self) -> Iterator[ResultFile]:
         folders = [""]
-        while folders and self.is_whole:
+        while folders and not self._has_enough:
             inner = folders.pop()
+            if len(os.fsencode(inner)) > MAX_PATH_BYTES:  # so deep that no address leads there
+                self.is_whole = False
+                continue
             try:
                 folder = files.open_folder(self._folder, inner.split("/") if inner else ())
             except OSError:  # gone, or a link lies in its place
@@ -120,7 +126,8 @@ class Walk:
         try:
             with os.scandir(folder) as entries:
                 found = sorted(islice(entries, self._left), key=attrgetter("name"))
-                self.is_whole = next(entries, None) is None
+                if next(entries, None) is not None:
+                    self.is_whole, self._has_enough = False, True
         except OSError:
             return []
         self._left -= len(found)
