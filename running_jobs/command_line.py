@@ -44,7 +44,7 @@ def command_line(job: Job, paths: JobPaths, settings: Settings) -> CommandLine:
     if settings.allowed_commands and (job.command["type"] == "exec" or job.env):
         what = "shell lines" if job.command["type"] == "exec" else "env"
         raise NotAllowed(f"only approved commands run here (allowed_commands is set), no {what}")
-    argv, stdin = _KINDS[job.command["type"]](job, paths, settings)
+    argv, stdin = _KINDS[str(job.command["type"])](job, paths, settings)
     environ = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1", **job.env, **marks_of(paths, job.id)}
     environ["JOB_ATTEMPT"] = str(job.attempt)
     environ.pop(ENGINE_MARK, None)

@@ -104,10 +104,19 @@ def _seconds_from_utc(moment: time.struct_time) -> int:
     return calendar.timegm(moment)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not -_MAX_FLOAT <= number <= _MAX_FLOAT:  # it could be read, but what would be written of it is no JSON
+        raise ValueError(f"{text[:20]} is no number")
+    return number
+
+
+_MAX_FLOAT = 1.7976931348623157e308
 _STATUS_BY_NAME = {status.value: status for status in JobStatus}
 _MAX_NUMBER = 1e15
+MAX_DEPTH = 200  # twice what is taken; far below where any reader or writer ends in a RecursionError
 _NUMBERS = (int, float)
-_decode = json.JSONDecoder().raw_decode  # without what json.loads does around it, which costs every runner 200 kB
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).raw_decode  # json.loads costs a runner 200 kB
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",\n ", ": ")).encode
 
 
@@ -174,7 +183,7 @@ class Job:
         """The callbacks that an ended job still has to make, by their fields' names."""
         if self.status not in FINAL:
             return []
-        settled = {entry.get("callback") for entry in self.callbacks}
+        settled = [entry.get("callback") for entry in self.callbacks]  # no set: somebody may have edited them
         meant = ("callback_done", "callback_failed") if self.status is ERROR else ("callback_done",)
         return [name for name in meant if getattr(self, name) and name not in settled]
 
@@ -229,6 +238,8 @@ class Job:
                 raise ValueError("there is more behind it")
             if b"\\u" in content:
                 _encode(record).encode()  # half a surrogate pair can be read, but never be written
+            if content.count(b"[") + content.count(b"{") > MAX_DEPTH and _is_deeper(record, MAX_DEPTH):
+                raise RecursionError
             status = _STATUS_BY_NAME[record.pop("status")]
             extra = {key: record.pop(key) for key in record.keys() - TYPES.keys()}
             for name, value in record.items():
@@ -252,6 +263,20 @@ class Job:
         if job.id != job_id:
             raise UnreadableJob(job_id, f"it holds the job {job.id}")
         return job
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            inner
+            for item in layer
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _types_of_fields() -> dict[str, tuple[type, ...]]:

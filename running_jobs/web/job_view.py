@@ -31,6 +31,7 @@ TABS: dict[str, Callable[[ShownJob], dict[str, Any]]] = {
     "details": details_tab,
 }
 SHOWN_OTHERS = 5
+MAX_FIGURE = 1e18
 
 
 def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: bool) -> dict[str, Any]:
@@ -95,11 +96,16 @@ def _verbs(job: Job) -> list[str]:
 def _usage(job: Job) -> str:
     if not job.usage:
         return ""
-    cpu_s, memory = job.usage.get("cpu_s"), job.usage.get("max_rss_bytes")
-    figures = [f"CPU {wording.duration(cpu_s)}"] if isinstance(cpu_s, (int, float)) else []
-    if isinstance(memory, (int, float)):
+    cpu_s, memory = _figure(job.usage.get("cpu_s")), _figure(job.usage.get("max_rss_bytes"))
+    figures = [] if cpu_s is None else [f"CPU {wording.duration(cpu_s)}"]
+    if memory is not None:
         figures.append(f"peak memory {wording.size(memory)}")
     return ", ".join(figures)
+
+
+def _figure(value: object) -> float | None:
+    """Return a figure that can be one; None if somebody edited it by hand."""
+    return value if isinstance(value, (int, float)) and 0 <= value < MAX_FIGURE else None
 
 
 def _number(value: float) -> str:
