@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -62,6 +61,8 @@ def print_list(store: JobStore, wanted: JobFilter, limit: int, as_json: bool) ->
 
 
 def _row(job: Job) -> str:
+    import shutil  # not for `run`, whose start it would hold up
+
     width = max(20, shutil.get_terminal_size((100, 24)).columns - 60)
     attempt = f"({job.attempt}/{job.retries + 1}) " if job.retries or job.attempt > 1 else ""
     context = "" if job.context == "default" else f"[{job.context}] "

@@ -5,7 +5,6 @@ Exits and messages are as `cli` says.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import shlex
@@ -30,10 +29,15 @@ def actions_of(context: click.Context) -> Actions:
 
 
 def me() -> str:
-    """Return who asks, as jobs name them."""
+    """Return who asks, as jobs name them: as getpass.getuser does, whose module imports what only passwords need."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        if name := os.environ.get(variable):
+            return name
+    import pwd
+
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a uid without a name
         return f"uid {os.getuid()}"
 
 

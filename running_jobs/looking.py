@@ -7,7 +7,6 @@ interpreter stay the same: a library that takes seconds to import is imported on
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import threading
@@ -190,6 +189,8 @@ def _ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
 def _place(settings: Settings, task: Mapping[str, Any]) -> tuple[str, str]:
     """Return all that an answer depends on beside files, as a text, and where the answer is kept."""
     asked = json.dumps([FORMAT, python_process.interpreter(settings), settings.python_path, task], sort_keys=True)
+    import hashlib  # only for what was looked up
+
     return asked, f"{JobPaths(settings.data).known}/{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
 
 

@@ -254,3 +254,4 @@ def test_nothing_of_flask_is_imported_to_run_a_command(data: Path) -> None:
     loaded = done.stdout.split()
     assert "click" in loaded
     assert not {"flask", "werkzeug", "jinja2", "waitress", "psutil"} & set(loaded)
+    assert not {"concurrent.futures", "getpass", "hashlib", "logging", "shutil", "tempfile"} & set(loaded)
