@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
 from running_jobs import files, reserve
 from running_jobs.errors import NotAllowed
@@ -17,6 +18,9 @@ def make(paths: JobPaths) -> bool:
 
     Raise OSError, or NotAllowed for a directory that is open to others and was made for something else.
     """
+    folders = (paths.data, paths.run, paths.logs, paths.open, paths.all_awaited)
+    if all(map(_is_private_directory, folders)) and all(map(os.path.lexists, paths.reserves)):
+        return True  # as before every job that is stored
     _refuse_to_close_what_is_not_ours(paths)
     os.makedirs(os.path.dirname(paths.data), exist_ok=True)
     for folder in (paths.data, paths.run, paths.logs):
@@ -26,6 +30,12 @@ def make(paths: JobPaths) -> bool:
             os.unlink(paths.boot_id)
     reserve.keep(paths)
     return not files.make_private_directory(paths.all_awaited)
+
+
+def _is_private_directory(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return os.lstat(path).st_mode == stat.S_IFDIR | 0o700
+    return False
 
 
 def _refuse_to_close_what_is_not_ours(paths: JobPaths) -> None:

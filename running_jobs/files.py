@@ -80,9 +80,11 @@ def write_atomically(path: str, data: bytes, sync: bool) -> None:
 
 def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
     """Write a file in place of what may be there; if that fails, there is none. Return its inode and time in ns."""
-    with contextlib.suppress(FileNotFoundError):
+    try:
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
         os.unlink(path)  # what a killed writer left, maybe a link
-    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         write_all(descriptor, data)
         if sync:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from running_jobs.job import Job, from_iso
@@ -28,13 +27,14 @@ def public_record(job: Job) -> dict[str, Any]:
 
 
 def _without_credentials(request: dict[str, Any]) -> dict[str, Any]:
-    copy = deepcopy(request)
-    headers = copy.get("headers")
-    if isinstance(headers, dict):
-        for name in headers:
-            if any(word in name.lower() for word in _OF_CREDENTIALS):
-                headers[name] = MASK
-    return copy
+    headers = request.get("headers")
+    if not isinstance(headers, dict):
+        return dict(request)
+    return {**request, "headers": {name: _masked(name, value) for name, value in headers.items()}}
+
+
+def _masked(name: str, value: Any) -> Any:
+    return MASK if any(word in name.lower() for word in _OF_CREDENTIALS) else value
 
 
 def duration_s(job: Job, now_s: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from flask import Blueprint, Response, g, url_for
+from flask import Blueprint, Response, g, request
 
 from running_jobs import files, logs
 from running_jobs.errors import DataGone, InvalidJob, NoSuchJob, UnreadableJob
@@ -53,7 +53,7 @@ def add_job() -> Response:
     """Create a job, idle unless `start` is true."""
     job = parts().actions.submit(options_in(json_body(), "body"), by=g.user)
     answer = _record(201, f"Job {job.id} is {job.status}.", job)
-    answer.headers["Location"] = url_for("api.show_job", job_id=job.id)
+    answer.headers["Location"] = f"{request.script_root}/jobs/{job.id}"
     return answer
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -134,11 +135,13 @@ def guard(app: Flask, parts: Parts) -> None:
     """Have every request of an application checked, and every answer carry the security headers."""
     users = users_of(parts.settings)
     logins = Logins(users)
+    defaults = list(HEADERS.items())
+    is_trusted = lru_cache(maxsize=REMEMBERED)(partial(host_is_trusted, settings=parts.settings))
 
     @app.before_request
     def check() -> Response | None:
         g.user, g.may_change = None, True
-        if not host_is_trusted(request.host, parts.settings):
+        if not is_trusted(request.host):
             return envelope(400, f"The host name {request.host[:100]!r} is not trusted; add it to trusted_hosts.", [])
         if request.method not in READING and not comes_from_own_page():
             return refusal(403, "This request comes from another site's page. Use this page's own forms.")
@@ -148,10 +151,10 @@ def guard(app: Flask, parts: Parts) -> None:
 
     @app.after_request
     def add_headers(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        if request.endpoint != "static":
-            response.headers.setdefault("Cache-Control", "no-store")
+        there = {name.lower() for name, _ in response.headers}
+        response.headers.extend([header for header in defaults if header[0].lower() not in there])
+        if request.endpoint != "static" and "cache-control" not in there:
+            response.headers.add("Cache-Control", "no-store")
         return response
 
 

@@ -33,7 +33,8 @@ def compress(app: Flask) -> None:
         is_static = request.endpoint == "static"
         if not (response.mimetype or "").startswith(_KINDS) or (response.direct_passthrough and not is_static):
             return response
-        response.vary.add("Accept-Encoding")
+        before = response.headers.get("Vary")
+        response.headers["Vary"] = f"{before}, Accept-Encoding" if before else "Accept-Encoding"
         if response.status_code not in (200, 201) or request.accept_encodings.quality("gzip") <= 0:
             return response
         if is_static:

@@ -60,6 +60,13 @@ def limit_from_query() -> int:
     return limit or 50
 
 
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode  # json.loads makes one for each call
+
+
 def json_object() -> dict[str, Any]:
     """Read the body as a JSON object. Raise InvalidJob."""
     return an_object(json_body(), "body")
@@ -86,12 +93,9 @@ def options_in(found: Any, field: str) -> dict[str, Any]:
 
 def json_body() -> Any:
     """Read the body as JSON whatever its type is said to be. Raise InvalidJob if it is none."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
+    body = request.get_data(cache=False)
     try:
-        return json.loads(request.get_data(cache=False), parse_constant=refuse)
+        return _decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise InvalidJob("body", "is nested too deeply") from None
     except ValueError as error:

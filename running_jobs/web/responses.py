@@ -56,6 +56,8 @@ CODES: dict[type[JobsError], int] = {
     StorageFailed: 507,
 }
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes one for each call
+
 HINTS = {
     401: "Give a user and its password (basic auth).",
     404: "Nothing is here. Look at the list of routes in the README.",
@@ -71,7 +73,7 @@ def envelope(code: int, message: str, data: Any, **more: Any) -> Response:
     """Answer `{"status", "success", "message", "total", "data"}`; `more` stands beside them."""
     total = len(data) if isinstance(data, list) else 1
     body = {"status": code, "success": code < 400, "message": message, "total": total, "data": data, **more}
-    text = json.dumps(body, ensure_ascii=False)
+    text = _encode(body)
     return Response(text.encode(errors="replace") + b"\n", code, content_type="application/json")
 
 
