@@ -8,9 +8,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from flask import Flask
-from waitress.server import create_server
 
-from running_jobs.web.serving import CONNECTIONS, THREADS
+from running_jobs.web.connections import listen
 
 app = Flask("empty")
 
@@ -22,13 +21,4 @@ def empty() -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    create_server(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        threads=THREADS,
-        connection_limit=CONNECTIONS,
-        asyncore_use_poll=True,
-        clear_untrusted_proxy_headers=False,
-        ident=None,
-    ).run()
+    listen(app, "127.0.0.1", int(sys.argv[1])).run()
