@@ -82,7 +82,7 @@ def test_it_listens_to_others_only_with_a_user(data: Path, monkeypatch: pytest.M
     def listen(*_: Any, **__: Any) -> None:
         pytest.fail("it would listen")
 
-    monkeypatch.setattr(serving, "create_server", listen)
+    monkeypatch.setattr(serving, "listen", listen)
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     for settings, given in ((load_settings(str(data)), host), (load_settings(str(data), {"JOBS_HOST": host}), None)):
         with pytest.raises(InvalidSettings, match="no user is set"):
