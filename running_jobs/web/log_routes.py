@@ -60,6 +60,7 @@ def find(job_id: str, name: str) -> Response:
 
     def look(source: LogSource) -> Response:
         if not text:
+            parts().store.get(job_id)  # raises NoSuchJob: nothing has looked at the log
             return jsonify(line=None, next=None)
         found = source.find(text, start, end)
         return jsonify(line=found.line, match=found.match, end=found.end, next=found.next)

@@ -10,8 +10,6 @@ from ..conftest import PROJECT
 
 RUNS = "what it runs is given as a list, none of it by way of a shell"
 ACCEPTED = {
-    ("B302", "child.py"): "the bytes come through a pipe from our own dispatcher, which made them",
-    ("B606", "child.py"): "this is where a job's command is run: what it is for",
     ("B606", "commands/approved.py"): "an approved command: its arguments are a list, checked by the settings' patterns",
     ("B606", "commands/method.py"): "our own module under the interpreter that the settings name",
     ("B606", "commands/worker.py"): "our own module under the interpreter that the settings name",

@@ -218,8 +218,10 @@ def test_what_is_refused_is_repeated_as_text(data: Path) -> None:
         "/saved/x/launch",
         "/saved/<b>/delete",
     ):
-        for name in fields:
-            for text in (bad(name), urlencode({"q": bad("back"), "job": made[0], "file": bad("file")})):
+        for name in (
+            fields if path in ("/launch", f"/jobs/{made[0]}/set") else ("cmd", "name", "back", "id", "keep_as", "code")
+        ):
+            for text in (bad(name), f"q={quote(bad(name))}&job={made[0]}") if name == "back" else (bad(name),):
                 form = {"token": token, "cmd": "true", "hold": "1", "cwd": "/none", name: text}
                 answer = client.post(path, data=form, headers=HTML)
                 assert answer.status_code < 500, (path, name)
