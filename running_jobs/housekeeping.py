@@ -8,6 +8,7 @@ import os
 from running_jobs import files
 from running_jobs.errors import NoSuchJob, UnreadableJob
 from running_jobs.job import ACTIVE, QUEUED, is_job_id
+from running_jobs.paths import JobPaths
 from running_jobs.store import JobStore
 
 UNFINISHED_S = 3600  # nobody takes that long to store a job
@@ -67,13 +68,21 @@ def _may_be_open(store: JobStore, job_id: str) -> bool:
 
 
 def tidy(store: JobStore, job_id: str) -> None:
-    """Remove the marker of a job that is settled, and the empty files of one that never came to be or is gone."""
+    """Remove the marker of a job that is settled, and what there is of one that never came to be or is gone."""
     with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
         try:
             if store.get(job_id).is_settled:
                 os.unlink(store.paths.marker(job_id))
         except NoSuchJob:
-            for path in (store.paths.out(job_id), store.paths.err(job_id)):
-                if os.path.lexists(path) and os.lstat(path).st_size == 0:
-                    os.unlink(path)
+            _remove_beginnings(store.paths, job_id)
             os.unlink(store.paths.marker(job_id))
+
+
+def _remove_beginnings(paths: JobPaths, job_id: str) -> None:
+    """Remove what was made for a job whose record was never written; logs that hold something are somebody's."""
+    logs = [path for path in (paths.out(job_id), paths.err(job_id)) if os.path.lexists(path)]
+    empty = [path for path in logs if os.lstat(path).st_size == 0]
+    code = [paths.code(job_id)] if len(empty) == len(logs) else []
+    for path in (*empty, *code, paths.unfinished(job_id), paths.unfinished_code(job_id), paths.awaited(job_id)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

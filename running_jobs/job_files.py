@@ -142,6 +142,7 @@ class JobFiles:
         for path in (
             paths.unfinished(job_id),
             paths.prepared(job_id),
+            paths.unfinished_code(job_id),
             paths.json(job_id),
             paths.marker(job_id),
             paths.awaited(job_id),

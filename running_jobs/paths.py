@@ -64,6 +64,10 @@ class JobPaths:
         """Return the path of a job's next record while its runner writes it."""
         return f"{self.data}/.{job_id}.json.next"
 
+    def unfinished_code(self, job_id: str) -> str:
+        """Return the path of the code that a job keeps while it is being written."""
+        return f"{self.data}/.{job_id}.worker.py.new"
+
     def results(self, job_id: str) -> str:
         """Return the path of the folder that the command knows as JOB_FILES."""
         return f"{self.data}/{job_id}.files"
