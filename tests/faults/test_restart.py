@@ -54,8 +54,8 @@ def test_what_ran_is_lost_and_what_waited_goes_on_in_order(machine: Machine, sto
     first = submit("first in line", "[ $JOB_ATTEMPT = 2 ] || exec sleep 1000", context="line", retries=1, retry_delay=0)
     for job_id in (lost, again, stopped, first):
         wait_for_status(store, job_id, "active")
-    for job_id in (lost, stopped):
-        wait_for(lambda path=store.paths.out(job_id): Path(path).read_text() == "kept\n")
+    logs = [Path(store.paths.out(job_id)) for job_id in (lost, stopped)]
+    wait_for(lambda: [log.read_text() for log in logs] == ["kept\n", "kept\n"])
     submit("third", context="line")
     fourth = submit("fourth", context="line")
     submit("second", context="line", priority=900)
@@ -80,6 +80,7 @@ def test_what_ran_is_lost_and_what_waited_goes_on_in_order(machine: Machine, sto
     assert {name: (job.status.value, job.reason, job.attempt) for name, job in ended.items()} == {
         name: (status, reason.format(lost=lost), attempt) for name, (status, reason, attempt) in ENDS.items()
     }
+    wait_for(lambda: sorted(store.open_ids()) == sorted([late, idle]))
     for job in (ended["again"], ended["first in line"]):
         assert [attempt["reason"] for attempt in job.attempts] == [LOST, "exit code 0"]
         assert from_iso(job.attempts[0]["ended_at"]) <= from_iso(job.attempts[1]["started_at"])
@@ -93,7 +94,6 @@ def test_what_ran_is_lost_and_what_waited_goes_on_in_order(machine: Machine, sto
     assert sorted(noted) == sorted(set(noted)), "an attempt ran twice"
     in_line = [line for line in noted if line.split(" 1")[0] in ("second", "third", "fourth", "sixth")]
     assert in_line == ["second 1", "third 1", "fourth 1", "sixth 1"]
-    assert sorted(store.open_ids()) == sorted([late, idle])
 
 
 ENDS = {
