@@ -339,13 +339,13 @@ class LocalClient(Client):
 class Server(Client):
     """A server process of its own, and a client of it."""
 
-    def __init__(self, data: Path, *args: str, port: int = 0, **environ: str) -> None:
+    def __init__(self, data: Path, *args: str, port: int = 0, code: Path = PROJECT, **environ: str) -> None:
         self.port = port or free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.log = data.parent / f"server-{self.port}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(PROJECT / "app.py"), "serve", "--port", str(self.port), *args],
+                [sys.executable, str(code / "app.py"), "serve", "--port", str(self.port), *args],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
