@@ -195,6 +195,7 @@ class Round:
         """Wait for the ends that the server and the dispatcher must bring about alone; then end these two and look."""
 
         def is_settled() -> bool:
+            time.sleep(0.05)  # a look at all processes is dear
             self._keep_alive()
             for job_id in self.store.open_ids():
                 with contextlib.suppress(JobsError):

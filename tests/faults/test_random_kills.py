@@ -13,7 +13,7 @@ import pytest
 
 from .random_kills import Round
 
-JOBS = 250
+JOBS = 200
 
 
 @pytest.mark.timeout(300)

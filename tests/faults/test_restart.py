@@ -13,7 +13,7 @@ import pytest
 from running_jobs.job import from_iso
 from running_jobs.recovery import LOST
 from running_jobs.store import JobStore
-from tests.conftest import PROJECT, Client, wait_for, wait_for_end, wait_for_status
+from tests.conftest import PROJECT, Client, wait_for, wait_for_end, wait_for_session, wait_for_status
 
 from .machine import Machine, require_machines
 
@@ -115,7 +115,7 @@ ENDS = {
 @pytest.mark.parametrize("case", ["a new boot id", "the same start times too", "a container with the host's boot id"])
 def test_a_pid_that_was_given_out_again_is_never_signalled(machine: Machine, store: JobStore, case: str) -> None:
     job_id = machine.app_py("run", "trap '' TERM; sleep 1000; sleep 1000")
-    job = wait_for_status(store, job_id, "active")
+    job = wait_for_session(store, job_id)
     machine.switch_off()
     machine.boot(machine.boot_id if case.startswith("a container") else None)
     assert job.pid

@@ -103,7 +103,7 @@ def test_what_an_older_version_left_goes_on(
     wait_for(lambda: set(store.open_ids()) == waiting)
 
 
-@pytest.mark.parametrize("version", COMMITS)
+@pytest.mark.parametrize("version", ["before_queue", "before_page"])
 def test_ended_jobs_of_an_older_version_are_run_again_deleted_and_pruned(
     version: str, written: dict[str, Job], data: Path
 ) -> None:
@@ -156,7 +156,9 @@ def other_code(version: str, folder: Path) -> Path:
 
 
 REPLACED = [
-    *((version, "upgrade") for version in COMMITS),
+    ("before_queue", "upgrade"),
+    ("before_page", "upgrade"),
+    ("before_proof", "upgrade"),
     ("before_queue", "downgrade"),
     ("before_proof", "downgrade"),
 ]
