@@ -113,6 +113,8 @@ def _end(job: Job, was_asked: bool) -> Iterator[str]:
     not_last = job.attempts[:-1] if job.status == "done" else job.attempts
     if any(attempt["reason"] == "exit code 0" for attempt in not_last):
         yield "succeeded, and goes on as if it had not"
+    if job.attempt > job.retries + 1:
+        yield "was tried too often"
     if job.status == "stop" and not was_asked:
         yield "was stopped by nobody"
     if job.status == "error" and not was_asked and job.attempt <= job.retries and job.attempt:

@@ -22,8 +22,8 @@ from tests.conftest import PROJECT as CODE
 from tests.conftest import Client, free_port, wait_for
 
 UPTIME_S = 100
-# The first process: waits for nothing and nobody, and children that it does not know are reaped by the kernel.
-INIT = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && trap "" CHLD && : > "$2" && exec sleep infinity'
+# The first process: waits for nothing and nobody, and has the kernel reap the orphans that become its children.
+INIT = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && : > "$2" && exec env --ignore-signal=CHLD sleep infinity'
 # Strangers with given pids, each the leader of a session: they note every signal that reaches them.
 STRANGERS = """
 import os, signal, sys
@@ -139,7 +139,8 @@ class Machine:
         """Return the process that has this pid there, None if none has."""
         told = self.run("sh", "-c", f"cat /proc/{pid}/stat 2>&1 || true")
         head, _, tail = told.rpartition(")")
-        return Found(head.partition("(")[2], int(tail.split()[19])) if head else None
+        is_there = head and tail.split()[0] not in "ZX"
+        return Found(head.partition("(")[2], int(tail.split()[19])) if is_there else None
 
 
 def require_machines() -> None:
