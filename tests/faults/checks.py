@@ -89,7 +89,7 @@ def _jobs(one: Round) -> Iterator[str]:
             yield f"{job_id} ran, and is not there: {numbers}"
     for job in jobs.values():
         wrong = [
-            *_end(job, job.id in were_asked),
+            *_end(job, job.id in were_asked, one.tree.killed),
             *_times(job, jobs, wishes[job.id]),
             *_runs(job, traces[job.id], requests),
             *_callbacks(one, job),
@@ -100,7 +100,7 @@ def _jobs(one: Round) -> Iterator[str]:
     yield from _slots(one, list(jobs.values()))
 
 
-def _end(job: Job, was_asked: bool) -> Iterator[str]:
+def _end(job: Job, was_asked: bool, killed: set[int]) -> Iterator[str]:
     """Is it an end, and one that its attempts bear out?"""
     if not job.is_final:
         yield "has no end"
@@ -113,6 +113,10 @@ def _end(job: Job, was_asked: bool) -> Iterator[str]:
     not_last = job.attempts[:-1] if job.status == "done" else job.attempts
     if any(attempt["reason"] == "exit code 0" for attempt in not_last):
         yield "succeeded, and goes on as if it had not"
+    if (job.reason or "").startswith(LOST) and job.pid not in killed:
+        yield "is said to be lost, and its runner was not killed"
+    if (job.reason or "").startswith("killed by SIGKILL") and job.session not in killed:
+        yield "is said to have been killed, and nobody killed its command"
     if job.attempt > job.retries + 1:
         yield "was tried too often"
     if job.status == "stop" and not was_asked:

@@ -62,6 +62,7 @@ class Tree:
         self._tmpdir = f"TMPDIR={self.temporary}".encode()
         self._data = str(folder / "data").encode()
         self._mark = mark.encode()
+        self.killed: set[int] = set()  # by kill_one
 
     def processes(self) -> Iterator[tuple[int, str]]:
         """Yield the living processes as pid and kind."""
@@ -96,8 +97,10 @@ class Tree:
         pids = self.of_kind(kind)
         if not pids:
             return False
+        pid = chance.choice(pids)
+        self.killed.add(pid)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(chance.choice(pids), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         return True
 
     def end(self) -> None:
@@ -149,7 +152,7 @@ class Round:
         try:
             killed_at: Counter[str] = Counter()
             while self._keep_alive():
-                kind = self.chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+                kind = self._choose_kind()
                 answers = self._count("accepted", "")
                 is_due = answers - killed_at[kind] >= AFTER_ANSWERS.get(kind, 0)
                 if is_due and self.tree.kill_one(kind, self.chance):
@@ -162,6 +165,13 @@ class Round:
             for process in (*self.submitters.values(), *filter(None, [self.server])):
                 process.wait()
             self.listener.close()
+
+    def _choose_kind(self) -> str:
+        """Choose whom to kill; now and then a kind of which none was killed yet."""
+        spared = [kind for kind in VICTIMS if not self.killed[kind]]
+        if spared and self.chance.random() < 0.4:
+            return self.chance.choice(spared)
+        return self.chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
 
     def _keep_alive(self) -> bool:
         """Start the server and submitters that are dead. Return whether there is something left to submit."""
