@@ -26,11 +26,13 @@ STAYS_IN_RUN = {"lock", "dispatcher.lock", "wake", "open", "awaited", "known", "
 
 
 class Trace(NamedTuple):
-    """What one attempt noted itself: the times of its begins, its ends with their exit codes, and its last word."""
+    """What one attempt noted itself: when it began, who its parent and itself were then, with which exit codes it
+    ended, and when it said anything."""
 
     begins: list[float]
+    who: list[tuple[int, int]]
     ends: list[int]
-    last: list[float]
+    said: list[float]
 
 
 def complaints(one: Round) -> list[str]:
@@ -89,9 +91,9 @@ def _jobs(one: Round) -> Iterator[str]:
             yield f"{job_id} ran, and is not there: {numbers}"
     for job in jobs.values():
         wrong = [
-            *_end(job, job.id in were_asked, one.tree.killed),
+            *_end(job, job.id in were_asked),
             *_times(job, jobs, wishes[job.id]),
-            *_runs(job, traces[job.id], requests),
+            *_runs(job, traces[job.id], requests, one.tree.killed),
             *_callbacks(one, job),
         ]
         yield from (f"{job.id} {text}: {job.to_dict()} {dict(traces[job.id])}" for text in wrong)
@@ -100,7 +102,7 @@ def _jobs(one: Round) -> Iterator[str]:
     yield from _slots(one, list(jobs.values()))
 
 
-def _end(job: Job, was_asked: bool, killed: set[int]) -> Iterator[str]:
+def _end(job: Job, was_asked: bool) -> Iterator[str]:
     """Is it an end, and one that its attempts bear out?"""
     if not job.is_final:
         yield "has no end"
@@ -113,10 +115,6 @@ def _end(job: Job, was_asked: bool, killed: set[int]) -> Iterator[str]:
     not_last = job.attempts[:-1] if job.status == "done" else job.attempts
     if any(attempt["reason"] == "exit code 0" for attempt in not_last):
         yield "succeeded, and goes on as if it had not"
-    if (job.reason or "").startswith(LOST) and job.pid not in killed:
-        yield "is said to be lost, and its runner was not killed"
-    if (job.reason or "").startswith("killed by SIGKILL") and job.session not in killed:
-        yield "is said to have been killed, and nobody killed its command"
     if job.attempt > job.retries + 1:
         yield "was tried too often"
     if job.status == "stop" and not was_asked:
@@ -135,7 +133,8 @@ def _end(job: Job, was_asked: bool, killed: set[int]) -> Iterator[str]:
 
 def _times(job: Job, jobs: dict[str, Job], wishes: list[float]) -> Iterator[str]:
     """Did it run when it was to, and one attempt after another?"""
-    free_at = from_iso((job.not_before if len(job.attempts) == 1 else None) or job.created_at or "")
+    is_first_wait = len(job.attempts) == 1 and job.status != "stop"  # else it may be that before the next attempt
+    free_at = from_iso((job.not_before if is_first_wait else None) or job.created_at or "")
     for attempt in job.attempts:
         started = from_iso(attempt["started_at"])
         if started < free_at - SLACK_S:
@@ -153,7 +152,7 @@ def _times(job: Job, jobs: dict[str, Job], wishes: list[float]) -> Iterator[str]
                 yield f"ran before {other} was done"
 
 
-def _runs(job: Job, traces: dict[int, Trace], requests: Counter[str]) -> Iterator[str]:
+def _runs(job: Job, traces: dict[int, Trace], requests: Counter[str], killed: set[int]) -> Iterator[str]:
     """Do the attempts' own traces agree with what is recorded of them?"""
     if job.command["type"] == "http":
         asked = requests["/" + job.command["url"].split("/", 3)[3]]
@@ -165,13 +164,18 @@ def _runs(job: Job, traces: dict[int, Trace], requests: Counter[str]) -> Iterato
     for number in traces.keys() - {attempt["attempt"] for attempt in job.attempts}:
         yield f"ran attempt {number} which is not recorded"
     for attempt in job.attempts:
-        begins, ends, last = traces.get(attempt["attempt"], Trace([], [], []))
+        begins, who, ends, said = traces.get(attempt["attempt"], Trace([], [], [], []))
         if len(begins) > 1 or len(ends) > 1:
             yield f"ran attempt {attempt['attempt']} twice"
         if begins and begins[0] < from_iso(attempt["started_at"]) - SLACK_S:
             yield "began before it is said to have begun"
-        if last and max(last) > from_iso(attempt["ended_at"]) + SLACK_S:
-            yield f"went on after its end: {max(last)}"
+        if said and max(said) > from_iso(attempt["ended_at"]) + SLACK_S:
+            yield f"went on after its end: {max(said)}"
+        for parent, pid in who:
+            if attempt["reason"].startswith(LOST) and parent != 1 and parent not in killed:
+                yield f"is said to be lost, and its runner {parent} was not killed"
+            if attempt["reason"].startswith("killed by SIGKILL") and pid not in killed:
+                yield f"is said to have been killed, and nobody killed {pid}"
         code = attempt["exit_code"]
         if attempt["reason"] == f"exit code {code}" and ends != [code]:
             yield f"is said to have ended with {code} and did with {ends}"
@@ -254,10 +258,12 @@ def _leftovers(one: Round) -> Iterator[str]:
 def _traces(one: Round) -> dict[str, dict[int, Trace]]:
     found: dict[str, dict[int, Trace]] = defaultdict(dict)
     for at, what, job_id, number in _notes(one, "trace"):
-        trace = found[job_id].setdefault(int(number), Trace([], [], []))
-        trace.last.append(float(at))
-        if what == "begin":
+        trace = found[job_id].setdefault(int(number), Trace([], [], [], []))
+        trace.said.append(float(at))
+        if what.startswith("begin="):
             trace.begins.append(float(at))
+            parent, pid = what[6:].split(",")
+            trace.who.append((int(parent), int(pid)))
         elif what.startswith("end="):
             trace.ends.append(int(what[4:]))
     return found

@@ -1,6 +1,7 @@
 """Those who submit during random kills: `python submitters.py http|python|command FOLDER SEED FIRST LAST`.
 
-Each job has a key for its name, and notes what it does with the time in `<folder>/trace`: its begin, its end, beats.
+Each job has a key for its name, and notes what it does with the time in `<folder>/trace`: its begin (with its parent's
+pid, the runner's, and its own), its end, beats.
 A key is noted in `<folder>/tried` before it is submitted, with its ids in `<folder>/accepted` once the answer is there;
 likewise what is asked of jobs in `asking` and `asked`. So whoever dies in between leaves no claim that nobody made.
 """
@@ -29,7 +30,7 @@ def note(what):
         trace.write(f"{{time.time():.6f}} {{what}} {{os.environ['JOB_ID']}} {{os.environ['JOB_ATTEMPT']}}\\n")
 
 def run(good_from):
-    note("begin")
+    note(f"begin={{os.getppid()}},{{os.getpid()}}")
     failed = int(os.environ["JOB_ATTEMPT"]) < good_from
     note(f"end={{int(failed)}}")
     return failed
@@ -69,7 +70,7 @@ class Mixture:
 
     def line(self) -> str:
         """Return a shell line (of bash)."""
-        begin, chance = self.note("begin"), self.chance
+        begin, chance = self.note("begin=$PPID,$$"), self.chance
         good_from = chance.choice([1, 1, 1, 1, 2, 3, 9])
         end = f"c=$((JOB_ATTEMPT < {good_from} ? 3 : 0)); {self.note('end=$c')}; exit $c"
         beat = f"while :; do {self.note('beat')}; sleep 0.1; done"
