@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from running_jobs.housekeeping import tidy
+from running_jobs.housekeeping import UNFINISHED_S, open_jobs, tidy
 from running_jobs.store import JobStore
 from tests.conftest import PROJECT
 
@@ -57,6 +58,8 @@ def test_a_creation_killed_at_any_step_leaves_whole_jobs_or_nothing(data: Path, 
         pass
     for job_id in store.open_ids():  # as the dispatcher does on seeing one that is settled or not there
         tidy(store, job_id)
+    later = JobStore(str(data), clock=lambda: time.time() + 2 * UNFINISHED_S)
+    open_jobs(later, "another boot")  # as the first dispatcher does after the machine was restarted
     ids = store.ids()
     assert set(store.open_ids()) == set(ids)
     assert len(ids) % count == 1 % count, "some of those that were stored together are missing"
