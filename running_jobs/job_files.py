@@ -71,9 +71,13 @@ class JobFiles:
             return None
 
     def unmark(self, job_id: str) -> None:
-        """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.paths.marker(job_id))
+        """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
+
+        So goes the next record, if a runner of it was killed before it could publish that.
+        """
+        for path in (self.paths.marker(job_id), self.paths.prepared(job_id)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
         """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""

@@ -226,6 +226,14 @@ def test_a_job_laid_there_by_hand_is_found_when_a_server_starts(
     assert wait_for_end(store, forged, 15).reason == LOST
 
 
+def test_what_a_killed_runner_had_not_finished_writing_goes(actions: Actions, store: JobStore) -> None:
+    job_id = forge(store, actions, pid=1, pid_started=0, boot_id="another boot")
+    Path(store.paths.prepared(job_id)).write_text("{")
+    actions.wake()
+    assert wait_for_end(store, job_id, 12).reason == LOST
+    wait_for(lambda: not os.path.lexists(store.paths.prepared(job_id)), timeout_s=2)
+
+
 def test_a_job_changed_by_hand_is_found_within_ten_seconds(actions: Actions, store: JobStore, launch) -> None:
     wait_for_status(store, launch("exec sleep 1000").id, "active")  # a dispatcher lives
     idle = actions.submit({"command": {"type": "exec", "cmd": "true"}})
