@@ -204,12 +204,11 @@ class JobIndex:
         return self._latest
 
     def _refresh(self) -> None:
+        is_first = self._follower is None
         if self._follower is None:
-            self._follower = Follower(self._store.paths.journal)  # first, so that nothing falls between
-            self._scan()
-            return
+            self._follower = Follower(self._store.paths.journal)  # before the scan, so that nothing falls between
         try:
-            changed = self._follower.changed()
+            changed = None if is_first else self._follower.changed()
             if changed is None:
                 self._scan()
             for job_id in changed or ():
@@ -237,8 +236,9 @@ class JobIndex:
         at = bisect.bisect_left(self._order, self._all_read_from) if self._all_read_from else len(self._order)
         while at and time.monotonic() < until and len(self._rows) < len(self._order):
             at -= 1
-            self._all_read_from = self._order[at]
-            self._row(self._all_read_from)
+            job_id = self._order[at]
+            self._row(job_id)
+            self._all_read_from = job_id
         return len(self._rows) == len(self._order)
 
     def _look_at(self, job_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,19 @@ def test_the_page_says_which_counts_are_not_complete(local: Any, store: JobStore
     assert b"still being read" in local.get(f"/?before={ended[2].id}").body
     local._client.application.extensions["running_jobs"].index.read_on(READ_ALL)
     assert b"still being read" not in local.get(f"/?before={ended[2].id}").body
+
+
+def test_what_could_not_be_read_for_want_of_descriptors_is_read_later(
+    store: JobStore, ended: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    index = JobIndex(store)
+    for name in ("ids", "get"):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, name, refuse)
+            with pytest.raises(OSError):
+                index.counts()
+    assert index.counts()["done"] == 6
+    assert index.read_on(0)

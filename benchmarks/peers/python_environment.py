@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import venv
@@ -18,7 +19,8 @@ def python_of(folder: Path) -> str:
 def make(folder: Path) -> None:
     """Make the environment where it is missing, and install what can be."""
     if not Path(python_of(folder)).exists():
-        venv.create(folder, with_pip=True)
+        with contextlib.suppress(subprocess.CalledProcessError):  # an interpreter without ensurepip
+            venv.create(folder, with_pip=True)
     for package in PACKAGES:
         if version_in(folder, package) is None:
             command = [python_of(folder), "-m", "pip", "install", "-q", "--disable-pip-version-check", package]
