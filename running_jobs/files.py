@@ -269,6 +269,15 @@ def remove_tree(path: str) -> None:
     os.rmdir(path)
 
 
+def remove(path: str) -> None:
+    """Remove whatever has this name, a folder with all that is in it; nothing is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            remove_tree(path)
+        else:
+            os.unlink(path)
+
+
 def _empty(folder: int, top: int, levels: int) -> bool:
     """Remove what is in a folder; move folders that are too deep into `top`, and return whether there were some."""
     moved = False

@@ -72,10 +72,10 @@ def tidy(store: JobStore, job_id: str) -> None:
     with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
         try:
             if store.get(job_id).is_settled:
-                os.unlink(store.paths.marker(job_id))
+                files.remove(store.paths.marker(job_id))
         except NoSuchJob:
             _remove_beginnings(store.paths, job_id)
-            os.unlink(store.paths.marker(job_id))
+            files.remove(store.paths.marker(job_id))
 
 
 def _remove_beginnings(paths: JobPaths, job_id: str) -> None:

@@ -77,7 +77,7 @@ class JobFiles:
         """
         for path in (self.paths.marker(job_id), self.paths.prepared(job_id)):
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                files.remove(path)
 
     def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
         """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""
@@ -153,26 +153,20 @@ class JobFiles:
             paths.unfinished_stats(job_id),
             paths.stats(job_id),  # once more: a sample may have been written until its writer saw no record
         ):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            files.remove(path)
 
     def remove_all_but_the_record(self, job_id: str) -> None:
-        """Remove a job's logs and results."""
-        results = self.paths.results(job_id)
-        if os.path.islink(results):
-            os.unlink(results)
-        elif os.path.isdir(results):
-            with contextlib.suppress(FileNotFoundError):  # the runner removes an empty one, maybe just now
-                files.remove_tree(results)
+        """Remove a job's logs and results, and whatever somebody laid in their place."""
+        paths = self.paths
         for path in (
-            self.paths.out(job_id),
-            self.paths.err(job_id),
-            self.paths.response(job_id),
-            self.paths.stats(job_id),
-            self.paths.code(job_id),
+            paths.results(job_id),
+            paths.out(job_id),
+            paths.err(job_id),
+            paths.response(job_id),
+            paths.stats(job_id),
+            paths.code(job_id),
         ):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            files.remove(path)
 
     def tell(self, job: Job, status: str, detail: str) -> int:
         """Append a line to the journal and return how long it was before."""

@@ -7,6 +7,7 @@ under the store's lock, before the change they tell of, so a follower may see a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 
@@ -137,11 +138,11 @@ class Follower:
         self._last = None
         self._last_line = b""
         self._offset = self._seen = 0
-        try:
-            self._descriptor = open_private(self._path, os.O_RDONLY)
-        except FileNotFoundError:
+        descriptor = _open_if_there(self._path)
+        if descriptor is None:
             self._aside_before = parts_put_aside(self._path)
             return
+        self._descriptor = descriptor
         size = os.fstat(self._descriptor).st_size
         tail = os.pread(self._descriptor, _TAIL, max(0, size - _TAIL))
         whole = tail.rfind(b"\n") + 1
@@ -152,10 +153,8 @@ class Follower:
 
     def _successor(self) -> int | None:
         """Return -1 while ours is the last part, the next one if ours was put aside, None if it is lost."""
-        try:
-            descriptor = open_private(self._path, os.O_RDONLY)
-        except FileNotFoundError:  # it was put aside just now, or there never was one
-            descriptor = -1
+        found = _open_if_there(self._path)
+        descriptor = -1 if found is None else found  # it was put aside just now, or there never was one
         if self._descriptor is None:
             begun = [part for part in parts_put_aside(self._path) if part not in self._aside_before]
             if not begun:  # the first lines ever, if any
@@ -195,6 +194,16 @@ class Follower:
                 rest = b""
         self._seen = self._offset + len(rest)
         return found
+
+
+def _open_if_there(path: str) -> int | None:
+    """Open a journal; None if there is none, or what somebody laid in its place: neither is followed."""
+    try:
+        return open_private(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO):
+            raise  # no descriptors: that passes
+        return None
 
 
 def _parts_after(ours: os.stat_result, path: str) -> list[str] | None:

@@ -46,6 +46,7 @@ from running_jobs.settings import Settings
 ROTATE_BYTES = 16 << 20
 
 _REFUSALS_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE}
+_NOT_OURS = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}  # laid in place of a file of ours
 
 Decision = Callable[[Job], "dict[str, Any] | None"]
 
@@ -284,6 +285,10 @@ class JobStore:
         except OSError as error:
             if error.errno in _REFUSALS_OF_THE_DISK:
                 raise StorageFailed("The change", error) from error
+            if error.errno in _NOT_OURS:
+                raise StorageFailed(
+                    f"The change, since something else is in place of {error.filename},", error
+                ) from error
             raise
         finally:
             if lock >= 0:
