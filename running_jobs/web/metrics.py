@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import psutil
 from flask import Blueprint, Response
 
-from running_jobs import __version__
+import running_jobs
 from running_jobs.files import disk_free_bytes
 from running_jobs.job import FINAL, JobStatus, from_iso
 from running_jobs.wake import dispatcher_lives
@@ -36,7 +36,7 @@ def show_metrics() -> Response:
 
 def exposition(parts: Parts, now_s: float) -> Iterator[str]:
     """Write all figures as of now, a metric a part."""
-    yield _one("running_jobs_build_info", "Which version runs here.", 1, version=__version__)
+    yield _one("running_jobs_build_info", "Which version runs here.", 1, version=running_jobs.__version__)
     yield from _of_jobs(parts, now_s)
     yield from _of_contexts(parts)
     yield from _of_the_engine(parts)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from flask import Flask
 from werkzeug.routing import Rule
 
-from running_jobs import __version__
+import running_jobs
 from running_jobs.web.openapi.operations import OPERATIONS, Operation
 from running_jobs.web.openapi.options import Schema, request_schemas
 from running_jobs.web.openapi.parameters import RANGE, of_page, of_path, of_query
@@ -62,7 +62,7 @@ def document_of(app: Flask, has_users: bool, open_to_all: set[str]) -> dict[str,
         components["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Running Jobs", "version": __version__, "description": _ABOUT},
+        "info": {"title": "Running Jobs", "version": running_jobs.__version__, "description": _ABOUT},
         "paths": dict(sorted(paths.items())),
         "components": components,
     }
