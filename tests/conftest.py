@@ -351,7 +351,11 @@ class Server(Client):
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "JOBS_DATA": str(data), **environ},
             )
-        wait_for(self._answers, lambda: f"the server: {self.log.read_text()}")
+        try:
+            wait_for(self._answers, lambda: f"the server: {self.log.read_text()}")
+        except BaseException:
+            self.kill()
+            raise
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
