@@ -27,6 +27,7 @@ from running_jobs.web.responses import envelope, refusal
 
 WRONG_PER_MINUTE = 5
 REMEMBERED = 1000
+MAX_HOST = 300  # characters, with the port; names have at most 253
 OPEN_TO_ALL = {"/health"}
 READING = {"GET", "HEAD", "OPTIONS"}
 SEALED = ("said", "counts", "job")  # what a message of the page's address consists of
@@ -141,7 +142,7 @@ def guard(app: Flask, parts: Parts) -> None:
     @app.before_request
     def check() -> Response | None:
         g.user, g.may_change = None, True
-        if not is_trusted(request.host):
+        if len(request.host) > MAX_HOST or not is_trusted(request.host):  # what is asked for is remembered
             return envelope(400, f"The host name {request.host[:100]!r} is not trusted; add it to trusted_hosts.", [])
         if request.method not in READING and not comes_from_own_page():
             return refusal(403, "This request comes from another site's page. Use this page's own forms.")

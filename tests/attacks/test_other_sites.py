@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from running_jobs.web import auth
+
 from ..conftest import Server, wait_for
 from .house import OPERATOR, VIEWER, House
 
@@ -131,6 +133,21 @@ def test_a_name_that_was_rebound_to_our_address_is_refused(house: House) -> None
             assert "held" not in answer.text
             assert "<" not in answer.headers.get("Location", "")
     assert house.everything() == before
+
+
+def test_a_host_name_without_end_is_refused_before_it_is_remembered(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    real = auth.host_is_trusted
+    monkeypatch.setattr(
+        auth, "host_is_trusted", lambda host, settings: (looked_at.append(len(host)), real(host, settings))[1]
+    )
+    house = House(data)
+    for name in ("a" * 200_000, "a" * 301, "a." * 200 + "localhost", "1" * 500):
+        assert house.ask("GET", "/health", None, {"Host": name}).status_code == 400
+    assert house.ask("GET", "/health", None, {"Host": "a" * 253 + ".localhost:80"}).status_code in (200, 400)
+    assert max(looked_at) <= 300
 
 
 def test_no_answer_lets_another_origin_read_it(house: House) -> None:
