@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from running_jobs import files
+from running_jobs import files, folders
 from running_jobs.errors import NoSuchJob, UnreadableJob
 from running_jobs.job import ACTIVE, QUEUED, is_job_id
 from running_jobs.paths import JobPaths
@@ -72,10 +72,10 @@ def tidy(store: JobStore, job_id: str) -> None:
     with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
         try:
             if store.get(job_id).is_settled:
-                files.remove(store.paths.marker(job_id))
+                folders.remove(store.paths.marker(job_id))
         except NoSuchJob:
             _remove_beginnings(store.paths, job_id)
-            files.remove(store.paths.marker(job_id))
+            folders.remove(store.paths.marker(job_id))
 
 
 def _remove_beginnings(paths: JobPaths, job_id: str) -> None:

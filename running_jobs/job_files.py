@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from running_jobs import files, reserve
+from running_jobs import files, folders, reserve
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.job import Job, is_job_id
 from running_jobs.journal import append_unlocked, journal_line, put_aside
@@ -77,7 +77,7 @@ class JobFiles:
         """
         for path in (self.paths.marker(job_id), self.paths.prepared(job_id)):
             with contextlib.suppress(OSError):
-                files.remove(path)
+                folders.remove(path)
 
     def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
         """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""
@@ -153,7 +153,7 @@ class JobFiles:
             paths.unfinished_stats(job_id),
             paths.stats(job_id),  # once more: a sample may have been written until its writer saw no record
         ):
-            files.remove(path)
+            folders.remove(path)
 
     def remove_all_but_the_record(self, job_id: str) -> None:
         """Remove a job's logs and results, and whatever somebody laid in their place."""
@@ -166,7 +166,7 @@ class JobFiles:
             paths.stats(job_id),
             paths.code(job_id),
         ):
-            files.remove(path)
+            folders.remove(path)
 
     def tell(self, job: Job, status: str, detail: str) -> int:
         """Append a line to the journal and return how long it was before."""

@@ -60,7 +60,7 @@ def _end_leftovers(store: JobStore, job: Job) -> list[str]:
 def _session_of(store: JobStore, job: Job) -> tuple[int | None, int | None]:
     if job.session is not None:
         return job.session, job.session_started
-    return store.noted_session(job.id) or (None, None)  # its runner died before it came to write it down
+    return store.files.marked_session(job.id) or (None, None)  # its runner died before it came to write it down
 
 
 def _lost(job: Job, stuck: list[str], now: Moment) -> dict[str, Any]:

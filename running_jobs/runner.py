@@ -134,7 +134,7 @@ class _Attempt:
         leader = look_at(self.family.first) if self.family.first else None
         if leader is not None:
             self.session = {"session": leader.pid, "session_started": leader.started}
-            self.store.note_session(self.job_id, leader.pid, leader.started)
+            self.store.files.mark_session(self.job_id, leader.pid, leader.started)
             self.note_session_at = time.monotonic() + NOTE_SESSION_S
 
     def _note_session(self) -> None:

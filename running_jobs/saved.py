@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from running_jobs import checks, files
+from running_jobs import checks, files, folders
 from running_jobs.errors import InvalidJob, NoSuchSaved, StorageFailed, UnreadableSaved
 from running_jobs.job import IDLE, Job, to_iso
 from running_jobs.store import JobStore
@@ -70,7 +70,7 @@ class SavedCommands:
         if not is_saved_id(saved_id):
             raise NoSuchSaved(saved_id)
         try:
-            descriptor = files.open_beneath(self._folder, saved_id + _SUFFIX)
+            descriptor = folders.open_beneath(self._folder, saved_id + _SUFFIX)
         except FileNotFoundError:
             if os.path.lexists(self._path(saved_id)):
                 raise UnreadableSaved(saved_id, "it is no regular file") from None

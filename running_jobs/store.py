@@ -60,9 +60,9 @@ class JobStore:
         self.paths = JobPaths(data)
         self.sync = sync
         self.clock = clock
-        self._files = JobFiles(self.paths, sync, clock, rotate_bytes)
-        self._awaited = Awaited(self.paths, self._files)
-        self._creation = Creation(self._files, self._awaited, self.ids, self.door)
+        self.files = JobFiles(self.paths, sync, clock, rotate_bytes)
+        self._awaited = Awaited(self.paths, self.files)
+        self._creation = Creation(self.files, self._awaited, self.ids, self.door)
         self._turn = _thread.allocate_lock()  # threading would be dear for the dispatcher
 
     @classmethod
@@ -87,7 +87,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
-        return self._files.read(job_id)
+        return self.files.read(job_id)
 
     def version(self, job_id: str) -> tuple[int, int]:
         """Return what changes whenever somebody writes a job's record; zeros if it is gone."""
@@ -178,13 +178,13 @@ class JobStore:
             try:
                 if "after" in changes:
                     self._awaited.register(job)
-                self._files.write(
+                self.files.write(
                     job, status_word(before, job), detail or job.reason or "", _failed(before, job), is_wish
                 )
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if job.is_settled:
-                self._files.unmark(job_id)
+                self.files.unmark(job_id)
         return job
 
     def update_own(self, job_id: str, decide: Decision) -> tuple[Job, tuple[int, int]] | None:
@@ -193,27 +193,19 @@ class JobStore:
         So others need not wait until the disk has it. `decide` is asked once more if somebody else wrote meanwhile.
         Return the job with its version.
         """
-        before = self._files.content(job_id)
+        before = self.files.content(job_id)
         job = Job.from_json(job_id, before)
         status = job.status
         if _changed(job, decide) is None:
             return None
-        with contextlib.suppress(OSError, StorageFailed), self._files.prepared(job) as version, self.door():
-            if self._files.content(job_id) == before:
-                self._files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
+        with contextlib.suppress(OSError, StorageFailed), self.files.prepared(job) as version, self.door():
+            if self.files.content(job_id) == before:
+                self.files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
                 if job.is_settled:
-                    self._files.unmark(job_id)
+                    self.files.unmark(job_id)
                 return job, version
         written = self.update(job_id, decide)  # somebody was quicker, or the disk is full: that has room for it
         return None if written is None else (written, (0, 0))
-
-    def note_session(self, job_id: str, session: int, started: int) -> None:
-        """Note in an active job's marker which session its command has, as quickly as can be."""
-        self._files.mark_session(job_id, session, started)
-
-    def noted_session(self, job_id: str) -> tuple[int, int] | None:
-        """Return the session that was noted last and when its leader started, or None."""
-        return self._files.marked_session(job_id)
 
     def record_session(self, job_id: str, pid: int, session: int, started: int) -> None:
         """Write the session of its command into the record of a job that is active under this runner."""
@@ -221,7 +213,7 @@ class JobStore:
             job = self.get(job_id)
             if job.status is ACTIVE and job.pid == pid:
                 job.session, job.session_started = session, started
-                self._files.write_untold(job)
+                self.files.write_untold(job)
 
     def delete(self, job_id: str, detail: str = "") -> None:
         """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active.
@@ -233,11 +225,11 @@ class JobStore:
             if job.status is ACTIVE:
                 raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
             try:
-                self._files.remove_all_but_the_record(job_id)  # what makes room comes first
+                self.files.remove_all_but_the_record(job_id)  # what makes room comes first
                 if job.status is DONE:
                     self._awaited.tell_done(job_id)
-                self._files.tell(job, "deleted", deleted_detail(job, detail))
-                self._files.remove(job_id)
+                self.files.tell(job, "deleted", deleted_detail(job, detail))
+                self.files.remove(job_id)
             except OSError as error:
                 raise StorageFailed(f"The deletion of job {job_id}", error) from error
 
@@ -256,15 +248,15 @@ class JobStore:
     def note_error(self, text: str) -> None:
         """Add a line to the log of errors."""
         append_error(self.paths.errors, self.clock(), text)
-        put_aside(self.paths.errors, self._files.rotate_bytes, self.clock())
+        put_aside(self.paths.errors, self.files.rotate_bytes, self.clock())
 
     def mark_open(self, job_id: str) -> None:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""
-        self._files.mark_open(job_id)
+        self.files.mark_open(job_id)
 
     def keep_code(self, job_id: str, code: bytes) -> None:
         """Keep the code that an idle job is to run now that it is queued. Only within `update`."""
-        self._files.keep_code(job_id, code)
+        self.files.keep_code(job_id, code)
 
     def note_waiting(self, job: Job) -> None:
         """Have the deletion of each job that this one waits for note in it that it was done."""

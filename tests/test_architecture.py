@@ -21,6 +21,7 @@ LAYERS = [
     {"errors", "paths"},
     {
         "files",
+        "folders",
         "settings",
         "job",
         "wording",

@@ -210,7 +210,7 @@ def test_a_session_that_only_its_marker_tells_is_ended(store: JobStore) -> None:
     left = psutil.Process(pid)
     try:
         found = look_at(pid)
-        store.note_session(job.id, pid, found.started)
+        store.files.mark_session(job.id, pid, found.started)
         claim = {"status": ACTIVE, "pid": 1, "pid_started": 0, "boot_id": boot_id(), "attempt": 1, "attempts": [{}]}
         store.update(job.id, lambda job: claim)
         assert not declare_lost(store, job.id)

@@ -7,7 +7,7 @@ import os
 
 from flask import Blueprint, Response, g, request
 
-from running_jobs import files, logs
+from running_jobs import files, folders, logs
 from running_jobs.errors import DataGone, InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
 from running_jobs.job import Job, JobStatus
@@ -174,7 +174,7 @@ def send_file(job_id: str, name: str) -> Response:
     """Send one of the files a job left."""
     parts().store.get(job_id)
     try:
-        return send_result(files.open_beneath(parts().store.paths.results(job_id), name), os.path.basename(name))
+        return send_result(folders.open_beneath(parts().store.paths.results(job_id), name), os.path.basename(name))
     except FileNotFoundError:
         return envelope(404, f"Job {job_id} has no such file.", [])
 

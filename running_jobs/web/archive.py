@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Iterator
 
 from flask import Response, request
 
-from running_jobs import files
+from running_jobs import folders
 from running_jobs.errors import InvalidJob, TooBusy
 from running_jobs.job import Job
 from running_jobs.web.file_kinds import TABLE, TEXT, kind_of
@@ -110,7 +110,7 @@ def archive(folder: str, top: str) -> Generator[bytes, None, None]:
     with zipfile.ZipFile(unsent, "w") as made:  # type: ignore[call-overload] # has what it needs of IO
         for file in walk:
             try:
-                descriptor = files.open_beneath(folder, file.name)
+                descriptor = folders.open_beneath(folder, file.name)
             except OSError:  # gone meanwhile, or not to be read by us
                 continue
             with os.fdopen(descriptor, "rb", buffering=0) as source:

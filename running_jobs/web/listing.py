@@ -16,7 +16,6 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from running_jobs import files
 from running_jobs.job import to_iso
 from running_jobs.web.file_kinds import is_picture
 from running_jobs.wording import harmless
@@ -96,14 +95,14 @@ class Walk:
         self._has_enough = False
 
     def __iter__(self) -> Iterator[ResultFile]:
-        folders = [""]
-        while folders and not self._has_enough:
-            inner = folders.pop()
+        to_visit = [""]
+        while to_visit and not self._has_enough:
+            inner = to_visit.pop()
             if len(os.fsencode(inner)) > MAX_PATH_BYTES:  # so deep that no address leads there
                 self.is_whole = False
                 continue
             try:
-                folder = files.open_folder(self._folder, inner.split("/") if inner else ())
+                folder = folders.open_folder(self._folder, inner.split("/") if inner else ())
             except OSError:  # gone, or a link lies in its place
                 continue
             below = []
@@ -120,7 +119,7 @@ class Walk:
                         yield ResultFile(name, found.st_size, min(max(found.st_mtime_ns, _FIRST_NS), _LAST_NS))
             finally:
                 os.close(folder)
-            folders.extend(reversed(below))
+            to_visit.extend(reversed(below))
 
     def _entries(self, folder: int) -> list[os.DirEntry[str]]:
         try:

@@ -11,7 +11,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from running_jobs import files, wording
+from running_jobs import folders, wording
 from running_jobs.web.file_kinds import OTHER, TABLE, TEXT, kind_of
 from running_jobs.web.listing import ResultFile
 
@@ -35,7 +35,7 @@ class Excerpt(NamedTuple):
 def preview_of(folder: str, name: str) -> dict[str, Any]:
     """Return what is shown of a file below a folder: its `kind`, and what belongs to that kind; else a `problem`."""
     try:
-        descriptor = files.open_beneath(folder, name)
+        descriptor = folders.open_beneath(folder, name)
     except FileNotFoundError:
         shown = ResultFile(name, 0, 0).shown[:300]
         return {"name": None, "shown": shown, "problem": "There is no such file. It may have been removed or renamed."}

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from running_jobs import files
+from running_jobs import folders
 from running_jobs.web.listing import Walk
 
 from ..conftest import Server, wait_for
@@ -338,7 +338,7 @@ def test_a_name_that_changes_between_file_and_link_never_shows_the_other_side(ho
 
         def look() -> bool:
             try:
-                descriptor = files.open_beneath(str(folder), "inner/b.txt")
+                descriptor = folders.open_beneath(str(folder), "inner/b.txt")
             except FileNotFoundError:
                 seen["nothing"] += 1
             else:

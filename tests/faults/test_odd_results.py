@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from running_jobs import files
+from running_jobs import folders
 from running_jobs.actions import Actions
 from running_jobs.job import IDLE, Job
 from running_jobs.store import JobStore
@@ -142,7 +142,7 @@ def test_a_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     program = (
         "import resource, sys; sys.path.insert(0, sys.argv[1]); from running_jobs import files\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)); files.remove_tree(sys.argv[2])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)); folders.remove_tree(sys.argv[2])\n"
     )
     with deep_folder(str(tree), 300):
         subprocess.run([sys.executable, "-c", program, str(PROJECT), str(tree)], check=True, timeout=60)
@@ -153,7 +153,7 @@ def test_a_tree_that_is_a_link_is_left_alone(tmp_path: Path, outside: Path) -> N
     link = tmp_path / "link"
     link.symlink_to(outside)
     with pytest.raises(OSError, match=r"link"):
-        files.remove_tree(str(link))
+        folders.remove_tree(str(link))
     assert (outside / "secret.txt").exists()
 
 
@@ -171,7 +171,7 @@ def test_folders_closed_by_their_owner_are_removed_by_that_owner() -> None:
         assert os.waitpid(child, 0)[1] == 0
         assert os.listdir(place) == []
     finally:
-        files.remove_tree(place)
+        folders.remove_tree(place)
 
 
 def _close_and_remove(place: str) -> None:
@@ -184,5 +184,5 @@ def _close_and_remove(place: str) -> None:
         Path(tree, path).touch()
     for path, mode in (("closed/inner", 0), ("closed", 0), ("read-only", 0o555), (".", 0o555)):
         os.chmod(f"{tree}/{path}", mode)
-    files.remove_tree(tree)
+    folders.remove_tree(tree)
     os._exit(0)
