@@ -5,6 +5,8 @@ Each message says what, which and what to do next; faces only decide how to show
 
 from __future__ import annotations
 
+import errno
+
 
 class JobsError(Exception):
     """Base of all errors that a user may see as they are."""
@@ -170,11 +172,15 @@ class LockTimeout(JobsError):
         self.path = path
 
 
+NOT_OURS = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}  # laid in place of a file of ours
+
+
 class StorageFailed(JobsError):
     """The disk refused: full, read-only or gone. Nothing that was there is damaged."""
 
     def __init__(self, what: str, error: OSError) -> None:
-        reason = error.strerror or str(error)
+        where = f" at {error.filename}" if error.errno in NOT_OURS else ""
+        reason = f"{error.strerror or error}{where}"
         super().__init__(f"{what} could not be stored: {reason}. Make room or mend the disk, then try again.")
         self.errno = error.errno
 

@@ -19,6 +19,7 @@ from running_jobs import data_directory, files
 from running_jobs.awaited import Awaited
 from running_jobs.creation import Creation
 from running_jobs.errors import (
+    NOT_OURS,
     AmbiguousId,
     DataGone,
     ForbiddenTransition,
@@ -46,7 +47,6 @@ from running_jobs.settings import Settings
 ROTATE_BYTES = 16 << 20
 
 _REFUSALS_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE}
-_NOT_OURS = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}  # laid in place of a file of ours
 
 Decision = Callable[[Job], "dict[str, Any] | None"]
 
@@ -275,12 +275,8 @@ class JobStore:
             self._creation.undo_what_was_interrupted()
             yield lock
         except OSError as error:
-            if error.errno in _REFUSALS_OF_THE_DISK:
+            if error.errno in _REFUSALS_OF_THE_DISK | NOT_OURS:
                 raise StorageFailed("The change", error) from error
-            if error.errno in _NOT_OURS:
-                raise StorageFailed(
-                    f"The change, since something else is in place of {error.filename},", error
-                ) from error
             raise
         finally:
             if lock >= 0:

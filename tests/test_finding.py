@@ -36,12 +36,12 @@ NOON = from_iso("2026-11-21T12:00:00.000Z")
 
 def add(store: JobStore, name: str, at_s: float | None = None, **more: Any) -> Job:
     """Store a job that came at a moment, whatever the clock says."""
-    clock = store._files.clock  # type: ignore[attr-defined]
-    store._files.clock = store.clock if at_s is None else lambda: at_s  # type: ignore[attr-defined]
+    clock = store.files.clock
+    store.files.clock = store.clock if at_s is None else lambda: at_s
     try:
         return store.create(Job(id="", status=more.pop("status", DONE), command=CMD, name=name, **more))
     finally:
-        store._files.clock = clock  # type: ignore[attr-defined]
+        store.files.clock = clock
 
 
 def names(index: JobIndex, wanted: JobFilter, **more: Any) -> list[str]:

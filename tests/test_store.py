@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from running_jobs import files
+from running_jobs import files, folders
 from running_jobs.errors import (
     AmbiguousId,
     ForbiddenTransition,
@@ -272,7 +272,7 @@ def test_a_results_folder_that_its_runner_removes_meanwhile_is_no_hindrance(
         os.rmdir(path)
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(files, "remove_tree", too_late)
+    monkeypatch.setattr(folders, "remove_tree", too_late)
     store.delete(job.id)
     assert store.ids() == []
 

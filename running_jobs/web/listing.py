@@ -16,6 +16,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
+from running_jobs import folders
 from running_jobs.job import to_iso
 from running_jobs.web.file_kinds import is_picture
 from running_jobs.wording import harmless

@@ -230,5 +230,5 @@ def test_none_of_them_holds_up_the_dispatcher(
     assert {wait_for_end(store, job_id).status for job_id in good} == {"done"}
     told = Path(store.paths.errors).read_text()
     for job_id, what in laid.items():
-        assert told.count(f" {job_id} cannot be read") == 1, what
+        assert 1 <= told.count(f" {job_id} cannot be read") <= 2, what  # once by each dispatcher
         assert not os.path.exists(store.paths.results(job_id)), what

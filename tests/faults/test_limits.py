@@ -90,7 +90,9 @@ def test_too_few_processes_delay_jobs_and_lose_none(place: Path, monkeypatch: py
     hungry = subprocess.Popen(command, stdin=subprocess.DEVNULL, user=NOBODY, group=NOBODY, extra_groups=[])
     try:
         ended = [wait_for_end(store, job_id, 60) for job_id in jobs]
-        assert {(job.status.value, job.exit_code, job.attempt) for job in ended} == {("done", 0, 1)}
+        assert {(job.status.value, job.exit_code, job.attempt) for job in ended} == {("done", 0, 1)}, {
+            job.reason for job in ended
+        }
         assert sorted((place / "ran").read_text().split()) == sorted(jobs)
         assert hungry.poll() is None
     finally:
