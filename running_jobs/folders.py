@@ -67,12 +67,11 @@ def remove_tree(path: str) -> None:
 
 def remove(path: str) -> None:
     """Remove whatever has this name, a folder with all that is in it; nothing is no error."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:
-        remove_tree(path)
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            os.unlink(path)
+        except IsADirectoryError:
+            remove_tree(path)
 
 
 def _empty(folder: int, top: int, levels: int) -> bool:

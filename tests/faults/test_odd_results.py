@@ -141,7 +141,7 @@ def test_folders_nested_thousands_deep_are_looked_at_and_deleted(
 def test_a_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     program = (
-        "import resource, sys; sys.path.insert(0, sys.argv[1]); from running_jobs import files\n"
+        "import resource, sys; sys.path.insert(0, sys.argv[1]); from running_jobs import folders\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)); folders.remove_tree(sys.argv[2])\n"
     )
     with deep_folder(str(tree), 300):
