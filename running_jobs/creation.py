@@ -43,13 +43,16 @@ class Creation:
         with self._door() as lock:
             job = self._named(template, lock)
         try:
-            self._files.write_unfinished(job)
-        except OSError as error:
-            raise StorageFailed("The job", error) from error
+            self._files.write_unfinished(job, code)
+        except BaseException as error:
+            self._files.remove(job.id)
+            if isinstance(error, OSError):
+                raise StorageFailed("The job", error) from error
+            raise
         with self._door():
             try:
                 self._awaited.register(job)
-                self._files.publish(job, detail, code)
+                self._files.publish(job, detail)
             except BaseException as error:
                 self._undo([job.id])
                 if isinstance(error, OSError):
