@@ -130,14 +130,16 @@ def test_whatever_stands_in_place_of_a_marker_is_a_marker(
     assert dispatcher_of(data)
 
 
-@pytest.mark.parametrize("kind", ["removed"])
+@pytest.mark.parametrize("kind", ["link", "folder", "FIFO", "removed"])
 def test_logs_and_results_replaced_while_a_job_runs(
     local: LocalClient, launch: Callable[..., Job], store: JobStore, tmp_path: Path, kind: str
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret.txt").write_text("secret")
-    job = wait_for_status(store, launch(f"{gate(tmp_path / 'go')}; echo end; exit 3").id, "active")
+    begun = tmp_path / "begun"  # an active job may still be about to open its logs
+    job = launch(f"touch {begun}; {gate(tmp_path / 'go')}; echo end; exit 3")
+    wait_for(begun.exists, "the command to run")
     paths = [f"{store.paths.data}/{job.id}.{ending}" for ending in ("out", "err", "response", "stats", "files")]
     for path in paths:
         if os.path.lexists(path):
