@@ -43,16 +43,13 @@ class Creation:
         with self._door() as lock:
             job = self._named(template, lock)
         try:
-            self._files.write_unfinished(job, code)
-        except BaseException as error:
-            self._files.remove(job.id)
-            if isinstance(error, OSError):
-                raise StorageFailed("The job", error) from error
-            raise
+            self._files.write_unfinished(job)
+        except OSError as error:
+            raise StorageFailed("The job", error) from error
         with self._door():
             try:
                 self._awaited.register(job)
-                self._files.publish(job, detail)
+                self._files.publish(job, detail, code)
             except BaseException as error:
                 self._undo([job.id])
                 if isinstance(error, OSError):

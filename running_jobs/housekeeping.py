@@ -47,17 +47,13 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
 
 
 def _remove_unfinished(store: JobStore) -> None:
-    """Remove the records that nobody came to finish, with what else there is: whoever wrote them was killed."""
+    """Remove the records that nobody came to finish: whoever wrote them was killed."""
     with contextlib.suppress(OSError), os.scandir(store.paths.data) as entries:
         for entry in entries:
-            job_id = entry.name[1:-9]
-            if entry.name == f".{job_id}.json.new" and is_job_id(job_id):
+            if entry.name.startswith(".") and entry.name.endswith(".json.new") and is_job_id(entry.name[1:-9]):
                 with contextlib.suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_mtime < store.clock() - UNFINISHED_S:
-                        if not os.path.lexists(store.paths.json(job_id)):
-                            _remove_beginnings(store.paths, job_id)
-                        else:
-                            os.unlink(entry.path)
+                        os.unlink(entry.path)
 
 
 def _may_be_open(store: JobStore, job_id: str) -> bool:

@@ -81,22 +81,20 @@ class JobFiles:
 
     def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
         """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""
-        self.mark_open(job.id)
         self._make_files(job, code)
         self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
 
-    def write_unfinished(self, job: Job, code: bytes | None) -> None:
-        """Write all of a job that is not there yet, its record where nobody looks for it. This takes no lock."""
-        content = _content_of(job, MAX_WISHED_BYTES)
-        self._make_files(job, code)
-        files.write_anew(self.paths.unfinished(job.id), content, self.sync)
+    def write_unfinished(self, job: Job) -> None:
+        """Write the record of a job that is not there yet where nobody looks for it. This takes no lock."""
+        files.write_anew(self.paths.unfinished(job.id), _content_of(job, MAX_WISHED_BYTES), self.sync)
 
-    def publish(self, job: Job, detail: str) -> None:
-        """Have a job be there whose files were written by `write_unfinished`, as write_new does."""
-        self.mark_open(job.id)
+    def publish(self, job: Job, detail: str, code: bytes | None) -> None:
+        """Have a job be there whose record was written by `write_unfinished`, as write_new does."""
+        self._make_files(job, code)
         self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
 
     def _make_files(self, job: Job, code: bytes | None) -> None:
+        self.mark_open(job.id)
         if code is not None:
             self.keep_code(job.id, code)
         for path in (self.paths.out(job.id), self.paths.err(job.id)):
