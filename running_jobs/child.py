@@ -8,6 +8,7 @@ the runner's own all the time (umask, open files), see `become_parent`.
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 COMMAND_UMASK = 0o022  # files of our own say what they are to be when they are made
 _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as we were started; the dispatcher raises its own
+_PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # no processes, memory or descriptors just now
 _TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -35,14 +37,22 @@ class CommandLine(NamedTuple):
     stdin: bytes = b""
 
 
+class Started(NamedTuple):
+    """A command's pid, or 0 with the problem that kept it from being started, and whether that may pass by itself."""
+
+    pid: int = 0
+    problem: str | None = None
+    may_pass: bool = False
+
+
 def become_parent() -> None:
     """Take on what commands are to inherit."""
     os.umask(COMMAND_UMASK)
     resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
 
 
-def start(command: CommandLine) -> tuple[int, str | None]:
-    """Start a command in a session of its own. Return its pid and None, or 0 and why it could not be started.
+def start(command: CommandLine) -> Started:
+    """Start a command in a session of its own.
 
     It gets default signal dispositions and an empty mask: an ignored or blocked signal would pass into it.
     """
@@ -51,9 +61,9 @@ def start(command: CommandLine) -> tuple[int, str | None]:
         opened.append(_open_input(command.stdin))
         opened.extend(_open_log(path) for path in (command.out, command.err))
         os.chdir(command.cwd)
-        return (_spawn_nicer if command.nice else _spawn)(command, opened), None
+        return Started((_spawn_nicer if command.nice else _spawn)(command, opened))
     except (OSError, ValueError) as error:
-        return 0, _explain(error)
+        return Started(0, _explain(error), getattr(error, "errno", None) in _PASSING)
     finally:
         for descriptor in opened:
             os.close(descriptor)

@@ -11,6 +11,7 @@ from running_jobs.clocks import Moment, wait_of
 from running_jobs.job import DONE, ERROR, QUEUED, STOP, Job, JobStatus, to_iso
 
 NAMED = 5
+HAND_BACK_FOR_S = 1.0
 
 
 @dataclass
@@ -18,14 +19,15 @@ class Ending:
     """What is known of an attempt that is over.
 
     `cause` is why it was ended (stop, kill, timeout, log; None if it ended by itself), `by` who asked; `problem` why
-    it could not be started; `wait_status` is wait(2)'s; `behind` are the processes that are still there; `limit` is
-    how many bytes of output it may write.
+    it could not be started, and `may_pass` whether that may be over soon; `wait_status` is wait(2)'s; `behind` are the
+    processes that are still there; `limit` is how many bytes of output it may write.
     """
 
     wait_status: int | None = None
     cause: str | None = None
     by: str | None = None
     problem: str | None = None
+    may_pass: bool = False
     behind: tuple[str, ...] = ()
     limit: int = 0
 
@@ -46,6 +48,8 @@ class Ending:
 
 def record_of(ending: Ending, job: Job, usage: dict[str, Any] | None, now: Moment) -> dict[str, Any]:
     """Return the fields that record an end in a job, in its last attempt too; or that queue it for another attempt."""
+    if ending.may_pass and not job.ending_asked:
+        return handed_back(job, f"could not start yet: {ending.problem}", now)
     status, reason = judge(ending, job.timeout)
     if ending.behind:
         what = "could not be ended" if ending.cause else "left running in the background"
@@ -73,6 +77,18 @@ def next_attempt(job: Job, end: dict[str, Any], now: Moment) -> dict[str, Any]:
         "queued_at": to_iso(now.wall_s),
         "reason": f"attempt {job.attempt}: {end['reason']}",
         **wait_of(job.retry_delay, now),
+    }  # fmt: skip
+
+
+def handed_back(job: Job, reason: str, now: Moment) -> dict[str, Any]:
+    """Return the fields that queue a job again of which nothing was run: as if there had been no attempt."""
+    return {
+        **_OF_ONE_ATTEMPT,
+        "status": QUEUED,
+        "attempt": job.attempt - 1,
+        "attempts": job.attempts[:-1],
+        "reason": reason,
+        **wait_of(HAND_BACK_FOR_S, now),
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from running_jobs.journal import append_unlocked, journal_line, put_aside
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
-_MARK_BYTES = 40
+_MARK_BYTES = 60
 MAX_WISHED_BYTES = 4 << 20  # so that there is room for what becomes of it
 
 _NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
@@ -53,20 +53,23 @@ class JobFiles:
         """Make the marker of a job that is not settled."""
         os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
 
-    def mark_session(self, job_id: str, session: int, started: int) -> None:
-        """Write into a marker which session the job's command has; if that fails, there are other ways to know it."""
+    def mark_session(self, job_id: str, session: int, earliest: int, latest: int) -> None:
+        """Write into a marker which session the job's command has, and between which ticks since boot it began.
+
+        If that fails, there are other ways to know the command.
+        """
         with contextlib.suppress(OSError):
             marker = files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT)
             try:
-                os.pwrite(marker, (b"%d %d" % (session, started)).ljust(_MARK_BYTES), 0)
+                os.pwrite(marker, (b"%d %d %d" % (session, earliest, latest)).ljust(_MARK_BYTES), 0)
             finally:
                 os.close(marker)
 
-    def marked_session(self, job_id: str) -> tuple[int, int] | None:
-        """Return the session that a marker tells and when its leader started, or None."""
+    def marked_session(self, job_id: str) -> tuple[int, int, int] | None:
+        """Return what mark_session wrote last, or None."""
         try:
-            session, started = files.read_bounded(self.paths.marker(job_id), _MARK_BYTES).split()
-            return int(session), int(started)
+            session, earliest, latest = files.read_bounded(self.paths.marker(job_id), _MARK_BYTES).split()
+            return int(session), int(earliest), int(latest)
         except (OSError, ValueError):
             return None
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 LOOK_AGAIN = signal.SIGURG  # to a runner; ignored by default, so one that reaches a wrong process does nothing there
 ENGINE_MARK = "RUNNING_JOBS_ENGINE"  # in the environment of dispatchers and runners, never in a command's
 _PR_SET_CHILD_SUBREAPER = 36
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up once, before the forks
 
 
@@ -76,6 +77,11 @@ def look_at(pid: int) -> Process | None:
     if state == "Z" and int(fields[17]) > 1:  # only its first thread ended: the others live
         state = "S"
     return Process(pid, int(fields[19]), int(fields[1]), int(fields[2]), int(fields[3]), state, name)
+
+
+def ticks_since_boot() -> int:
+    """Return the time as processes tell when they were started."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
 
 
 def own_start() -> int | None:

@@ -15,7 +15,7 @@ from running_jobs.clocks import Moment, moment
 from running_jobs.command_line import logs_of, marks_of
 from running_jobs.ending import end_fields, next_attempt
 from running_jobs.job import ACTIVE, ERROR, Job
-from running_jobs.processes import boot_id, end_all, is_alive, leftovers
+from running_jobs.processes import boot_id, end_all, is_alive, leftovers, look_at
 from running_jobs.store import JobStore
 
 END_WAIT_S = 2.0
@@ -60,7 +60,12 @@ def _end_leftovers(store: JobStore, job: Job) -> list[str]:
 def _session_of(store: JobStore, job: Job) -> tuple[int | None, int | None]:
     if job.session is not None:
         return job.session, job.session_started
-    return store.files.marked_session(job.id) or (None, None)  # its runner died before it came to write it down
+    marked = store.files.marked_session(job.id)  # its runner died before it came to write it down
+    if marked is None:
+        return None, None
+    session, earliest, latest = marked
+    leader = look_at(session)
+    return session, leader.started if leader and earliest <= leader.started <= latest else earliest
 
 
 def _lost(job: Job, stuck: list[str], now: Moment) -> dict[str, Any]:

@@ -25,7 +25,15 @@ from running_jobs.family import Family
 from running_jobs.growth import Growth
 from running_jobs.housekeeping import tidy
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
-from running_jobs.processes import LOOK_AGAIN, become_subreaper, boot_id, has_children, look_at, own_start
+from running_jobs.processes import (
+    LOOK_AGAIN,
+    become_subreaper,
+    boot_id,
+    has_children,
+    look_at,
+    own_start,
+    ticks_since_boot,
+)
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
@@ -33,11 +41,11 @@ WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGH
 LOOK_EVERY_S = 10.0  # in case a signal was lost
 KILL_AGAIN_S = 0.05
 LOOK_AT_STRAYS_S = 0.1
-NOTE_SESSION_S = 0.02
+NOTE_SESSION_S = 0.01
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
 HOST = os.uname().nodename
-LASTING = {errno.ELOOP, errno.EINVAL}  # a link or a device in place of a log
+LASTING = {errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO}  # something else in place of a log
 
 
 def become_runner() -> None:
@@ -69,7 +77,6 @@ class _Attempt:
         self.job_id = job_id
         self.version = version
         self.family = Family()
-        self.session: dict[str, int] = {}
         self.note_session_at = float("inf")
         self.logs = Growth(settings.max_log_bytes)
         self.look_at_logs_at = 0.0 if settings.max_log_bytes else float("inf")
@@ -125,23 +132,20 @@ class _Attempt:
             unknown = f"this version cannot run commands of type {job.command.get('type')}"
             self.ending.problem = unknown if isinstance(error, KeyError) else str(error)
         else:
-            self.family.first, self.ending.problem = start(command)
-            self._know_session()
+            earliest = ticks_since_boot()
+            self.family.first, self.ending.problem, self.ending.may_pass = start(command)
+            if self.family.first:
+                self.store.files.mark_session(self.job_id, self.family.first, earliest, ticks_since_boot())
+                self.note_session_at = time.monotonic() + NOTE_SESSION_S
         return True
 
-    def _know_session(self) -> None:
-        """Leave a note of the command's session for whoever finds us dead; the record tells it of those that stay."""
-        leader = look_at(self.family.first) if self.family.first else None
-        if leader is not None:
-            self.session = {"session": leader.pid, "session_started": leader.started}
-            self.store.files.mark_session(self.job_id, leader.pid, leader.started)
-            self.note_session_at = time.monotonic() + NOTE_SESSION_S
-
     def _note_session(self) -> None:
-        """Write the session into the record. Most jobs that are over at once are spared that."""
+        """Write the session into the record. Most jobs that are over at once are spared that: their end tells it."""
         self.note_session_at = float("inf")
-        with contextlib.suppress(JobsError, OSError):  # the end tells it, too
-            self.store.record_session(self.job_id, os.getpid(), *self.session.values())
+        leader = look_at(self.family.first)
+        if leader is not None:
+            with contextlib.suppress(JobsError, OSError):
+                self.store.record_session(self.job_id, os.getpid(), leader.pid, leader.started)
 
     def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self.version
@@ -284,7 +288,7 @@ class _Attempt:
                 self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
             self.ending.behind = tuple(str(process) for process in behind)
             end = record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
-            return {**self.session, "cpu_before_s": None, **end}
+            return {"session": self.family.first or None, "cpu_before_s": None, **end}
 
         recorded = None
         while True:

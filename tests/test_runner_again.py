@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import itertools
 import os
 import signal
 import termios
@@ -13,10 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from running_jobs import files
 from running_jobs.actions import Actions
+from running_jobs.executors.local import MOST_JOBS
 from running_jobs.job import ACTIVE, QUEUED, Job
 from running_jobs.processes import boot_id, look_at
 from running_jobs.recovery import declare_lost
+from running_jobs.runner import run_attempt
+from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 from .conftest import dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_session, wait_for_status
@@ -70,6 +76,14 @@ def test_jobs_that_follow_each_other_share_a_runner(one_slot: Actions) -> None:
     assert all(job.cpu_before_s is None for job in ended)
 
 
+def test_no_runner_runs_jobs_for_ever(configure) -> None:
+    actions = configure("slots = 1\nfsync = false\n")
+    ended = in_turn(actions, *({"cmd": "true"} for _ in range(2 * MOST_JOBS + 1)))
+    runs = [len(list(group)) for _, group in itertools.groupby(job.pid for job in ended)]
+    assert max(runs) == MOST_JOBS
+    assert {(job.status, job.attempt) for job in ended} == {("done", 1)}
+
+
 def test_a_runner_without_a_job_leaves_soon(one_slot: Actions) -> None:
     with spare_after_a_job(one_slot) as (runner, _):
         pass
@@ -109,6 +123,22 @@ def test_what_could_not_be_started_is_nothing_to_the_next(one_slot: Actions, tmp
     lost, ran = (wait_for_end(one_slot.store, job.id) for job in jobs)
     assert lost.reason == f"could not start: {gone}: No such file or directory"
     assert (ran.status, out(one_slot.store, ran), ran.pid) == ("done", "/\n", lost.pid)
+
+
+def test_a_command_that_finds_no_process_just_now_is_put_back(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_process(*_: object, **__: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/bin/sh")
+
+    store.prepare()
+    job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
+    monkeypatch.setattr(os, "posix_spawn", no_process)
+    settings = Settings(data=store.paths.data)
+    assert run_attempt(store, settings, job.id, store.version(job.id))
+    found = store.get(job.id)
+    assert (found.status, found.attempt, found.attempts, found.pid) == ("queued", 0, [], None)
+    assert found.reason == "could not start yet: /bin/sh: Resource temporarily unavailable"
+    assert found.not_before is not None
+    assert not files.is_locked(store.paths.out(job.id))
 
 
 def test_a_job_that_leaves_processes_keeps_its_runner_from_the_next(one_slot: Actions) -> None:
@@ -210,7 +240,7 @@ def test_a_session_that_only_its_marker_tells_is_ended(store: JobStore) -> None:
     left = psutil.Process(pid)
     try:
         found = look_at(pid)
-        store.files.mark_session(job.id, pid, found.started)
+        store.files.mark_session(job.id, pid, found.started - 1, found.started + 1)
         claim = {"status": ACTIVE, "pid": 1, "pid_started": 0, "boot_id": boot_id(), "attempt": 1, "attempts": [{}]}
         store.update(job.id, lambda job: claim)
         assert not declare_lost(store, job.id)

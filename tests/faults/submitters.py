@@ -41,6 +41,10 @@ sys.path.insert(0, {folder!r})
 import noting
 from running_jobs import Worker
 
+# What it was to wait for was deleted; the process that looked at a class was one of those that were killed.
+FAIR_REFUSALS = ("does not exist", "ended with exit code -9")
+
+
 class Noting(Worker):
     def run(self):
         if noting.run(self.get_parameter("good_from")):
@@ -196,7 +200,7 @@ class ByHttp(Submitter):
             ids = answer["job_ids"] if code == 200 else []
         if ids:
             self.accepted(key, ids)
-        elif "does not exist" not in answer["message"]:  # what it was to wait for was deleted
+        elif not any(text in answer["message"] for text in FAIR_REFUSALS):
             self.note("refused", key, code, answer["message"])
 
     def _meddle(self, verb: str, job_id: str) -> None:

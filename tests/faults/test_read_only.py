@@ -25,7 +25,8 @@ def read_only(folder: Path) -> Iterator[None]:
     if subprocess.run(["mount", "--bind", folder, folder], capture_output=True).returncode != 0:
         pytest.skip("nothing can be mounted")
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        remount = ["mount", "-o", "remount,bind,ro", folder]  # refused as long as somebody has a file open for writing
+        wait_for(lambda: subprocess.run(remount, capture_output=True).returncode == 0, "a mount that is read-only")
         yield
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
