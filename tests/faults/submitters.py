@@ -21,6 +21,8 @@ from typing import Any
 
 PROJECT = str(Path(__file__).resolve().parent.parent.parent)
 PATIENCE_S = 30.0
+# What it was to wait for was deleted; the process that looked at a class was one of those that were killed.
+FAIR_REFUSALS = ("does not exist", "ended with exit code -9")
 # What begins and ends: a method of a class and a worker do the same.
 NOTING = """
 import os, sys, time
@@ -40,10 +42,6 @@ WORKER = """import sys
 sys.path.insert(0, {folder!r})
 import noting
 from running_jobs import Worker
-
-# What it was to wait for was deleted; the process that looked at a class was one of those that were killed.
-FAIR_REFUSALS = ("does not exist", "ended with exit code -9")
-
 
 class Noting(Worker):
     def run(self):
