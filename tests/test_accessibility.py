@@ -36,8 +36,8 @@ def axe() -> str:
     return Path(found.submodule_search_locations[0], "axe.min.js").read_text()
 
 
-def findings(page: Page) -> list[str]:
-    """Return what axe-core finds wrong, each with where.
+def findings(page: Page, rules: list[str] = RULES) -> list[str]:
+    """Return what axe-core finds wrong, each with where. `rules` are tags, or names of rules.
 
     It takes text that is not wholly opaque for being on the page's ground, not on the log's: that text is left out.
     """
@@ -46,7 +46,7 @@ def findings(page: Page) -> list[str]:
     found = page.browser.execute_async_script(
         "const done = arguments[arguments.length - 1];"
         "axe.run({exclude: ['.terminal .faint']}, {runOnly: arguments[0]}).then((results) => done(results.violations))",
-        RULES,
+        rules,
     )
     return [
         f"{violation['impact']} {violation['id']}: {violation['help']}: {node['target']} {node.get('failureSummary')}"
@@ -55,10 +55,14 @@ def findings(page: Page) -> list[str]:
     ]
 
 
-def look(page: Page, width: int, scheme: str) -> None:
-    """Have the browser be a narrow or wide one, that prefers light or dark."""
+def be_as_wide_as(page: Page, width: int) -> None:
+    """Have the browser be a narrow or wide one."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def prefer(page: Page, scheme: str) -> None:
+    """Have the browser prefer light or dark."""
     preferred = [{"name": "prefers-color-scheme", "value": scheme}]
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preferred})
 
@@ -70,10 +74,16 @@ def page(server: Server, tab: Any) -> Any:
     tab.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")])
-def test_every_view_meets_wcag(
-    page: Page, launch: Callable[..., Job], store: JobStore, data: Path, width: int, scheme: str
-) -> None:
+def in_both_schemes(page: Page) -> list[str]:
+    """Return what is wrong with the page as it is, in light and in dark: only its colours are others then."""
+    prefer(page, "light")
+    found = findings(page)
+    prefer(page, "dark")
+    return found + [f"in dark: {finding}" for finding in findings(page, ["color-contrast"])]
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_every_view_meets_wcag(page: Page, launch: Callable[..., Job], store: JobStore, data: Path, width: int) -> None:
     lay(data, "Shrink", WITH_SCHEMA)
     failed = wait_for_end(store, launch(f"{LOG} exit 3", name="a job that failed", context="tests").id)
     active = launch(f"{LOG} echo progress 50%; sleep 60", name="a job that runs", retries=2)
@@ -82,7 +92,7 @@ def test_every_view_meets_wcag(
     for name in ("nightly", "weekly"):
         SavedCommands(store).keep(name, {"command": active.command})
     (data / "saved" / "damaged.json").write_text("{")
-    look(page, width, scheme)
+    be_as_wide_as(page, width)
     problems = {}
     views = [
         "/", f"/?job={active.id}", f"/?job={failed.id}&tab=err", f"/?job={failed.id}&tab=files",
@@ -95,14 +105,22 @@ def test_every_view_meets_wcag(
     for view in views:
         page.open(view)
         wait_for(lambda: page.run("return document.readyState") == "complete", "the page")
-        if found := findings(page):
+        if found := in_both_schemes(page):
             problems[view] = found
     page.open("/").run("for (const fold of document.querySelectorAll('details')) fold.open = true")
-    if found := findings(page):
+    if found := in_both_schemes(page):
         problems["unfolded"] = found
     assert not problems, "\n".join(f"{view}\n  " + "\n  ".join(found) for view, found in problems.items())
 
 
 def test_what_does_not_meet_wcag_is_found(page: Page) -> None:
     page.run("document.querySelector('main').append(new Image())")
-    assert any("image-alt" in finding for finding in findings(page))
+    page.run(
+        "const faint = document.createElement('p'); faint.textContent = 'faint';"
+        "faint.style.color = matchMedia('(prefers-color-scheme: dark)').matches ? '#222' : '#000';"
+        "matchMedia('(prefers-color-scheme: dark)').onchange = (now) => { faint.style.color = now.matches ? '#222' : '#000' };"
+        "document.querySelector('main').append(faint)"
+    )
+    found = in_both_schemes(page)
+    assert any("image-alt" in finding for finding in found)
+    assert any(finding.startswith("in dark: ") and "color-contrast" in finding for finding in found)

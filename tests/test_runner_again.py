@@ -133,7 +133,7 @@ def test_a_command_that_finds_no_process_just_now_is_put_back(store: JobStore, m
     job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
     monkeypatch.setattr(os, "posix_spawn", no_process)
     settings = Settings(data=store.paths.data)
-    assert run_attempt(store, settings, job.id, store.version(job.id))
+    run_attempt(store, settings, job.id, store.version(job.id))
     found = store.get(job.id)
     assert (found.status, found.attempt, found.attempts, found.pid) == ("queued", 0, [], None)
     assert found.reason == "could not start yet: /bin/sh: Resource temporarily unavailable"
