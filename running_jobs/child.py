@@ -2,7 +2,8 @@
 
 It is spawned, not forked: that copies nothing of the runner's memory, and costs a third of a fork. So what cannot be
 said to posix_spawn(3) is taken on by the runner for that moment (the directory), by a thread that ends (nice), or is
-the runner's own all the time (umask, open files), see `become_parent`.
+the runner's own all the time (umask, open files), see `become_parent`. A directory or program on a file system that
+hangs so holds up the runner itself until it answers.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import stat
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from running_jobs.files import write_all
+from running_jobs.processes import read_proc
+
 COMMAND_UMASK = 0o022  # files of our own say what they are to be when they are made
 _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as we were started; the dispatcher raises its own
+_LIMITS = sorted({number for name, number in vars(resource).items() if name.startswith("RLIMIT_")})
 _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # no processes, memory or descriptors just now
 _TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -51,6 +56,12 @@ def become_parent() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
 
 
+def inheritance() -> tuple[object, ...]:
+    """Return what else a command inherits, and could change in its parent: priority, processors, limits, OOM score."""
+    limits = tuple(resource.getrlimit(number) for number in _LIMITS)
+    return os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), limits, read_proc("/proc/self/oom_score_adj")
+
+
 def start(command: CommandLine) -> Started:
     """Start a command in a session of its own.
 
@@ -62,7 +73,7 @@ def start(command: CommandLine) -> Started:
         opened.extend(_open_log(path) for path in (command.out, command.err))
         os.chdir(command.cwd)
         return Started((_spawn_nicer if command.nice else _spawn)(command, opened))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last for a record that was edited by hand
         return Started(0, _explain(error), getattr(error, "errno", None) in _PASSING)
     finally:
         for descriptor in opened:
@@ -97,14 +108,17 @@ def _spawn_nicer(command: CommandLine, descriptors: list[int]) -> int:
             is_over.release()
 
     is_over.acquire()
-    _thread.start_new_thread(spawn, ())
+    try:
+        _thread.start_new_thread(spawn, ())
+    except RuntimeError as error:  # there are no threads to be had, as there may be no processes
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
     is_over.acquire()
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]
 
 
-def _explain(error: OSError | ValueError) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
@@ -114,8 +128,12 @@ def _open_input(content: bytes) -> int:
     if not content:
         return os.open(os.devnull, os.O_RDONLY)
     descriptor = os.memfd_create("stdin")
-    os.write(descriptor, content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        write_all(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

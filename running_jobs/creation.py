@@ -38,7 +38,8 @@ class Creation:
     def create(self, template: Job, detail: str, code: bytes | None) -> Job:
         """Store one new job as JobStore.create_all says.
 
-        Nobody holds the lock while the disk is waited for: it takes in together what many store at once.
+        Nobody holds the lock while the disk is waited for (but for a worker's code): it takes in together what many
+        store at once.
         """
         with self._door() as lock:
             job = self._named(template, lock)
@@ -46,6 +47,15 @@ class Creation:
             self._files.write_unfinished(job)
         except OSError as error:
             raise StorageFailed("The job", error) from error
+        try:
+            self._publish(job, detail, code)
+        except BaseException:
+            self._files.discard_unfinished(job.id)
+            raise
+        self._make_durable(job.id)
+        return job
+
+    def _publish(self, job: Job, detail: str, code: bytes | None) -> None:
         with self._door():
             try:
                 self._awaited.register(job)
@@ -55,8 +65,6 @@ class Creation:
                 if isinstance(error, OSError):
                     raise StorageFailed("The job", error) from error
                 raise
-        self._make_durable(job.id)
-        return job
 
     def _make_durable(self, job_id: str) -> None:
         if not self._files.sync:

@@ -128,10 +128,10 @@ class Dispatcher:
             self.look_at_all()
             return
         for job_id, hint in changed.items():
-            if job_id in self.runners:
-                continue  # its runner tells when it is done with it
-            # with a marker, the line may be all there is of that end
-            if hint in ENDED and not os.path.lexists(self.store.paths.marker(job_id)):
+            if job_id in self.runners:  # those that we started tell themselves
+                if hint in ENDED and self.runners.was_adopted(job_id):
+                    self.runner_ended(job_id)
+            elif hint in ENDED and not os.path.lexists(self.store.paths.marker(job_id)):  # else it may not be true yet
                 self.ended(job_id, hint == DONE)
             else:
                 self.look_at(job_id)

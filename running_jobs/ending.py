@@ -11,7 +11,7 @@ from running_jobs.clocks import Moment, wait_of
 from running_jobs.job import DONE, ERROR, QUEUED, STOP, Job, JobStatus, to_iso
 
 NAMED = 5
-HAND_BACK_FOR_S = 1.0
+HAND_BACK_FOR_S = 2.0
 
 
 @dataclass
@@ -100,10 +100,12 @@ _OF_ONE_ATTEMPT = dict.fromkeys((
 
 def judge(ending: Ending, timeout_s: float) -> tuple[JobStatus, str]:
     """Return the status that an ending means, and its reason."""
-    if ending.problem:
-        return ERROR, f"could not start: {ending.problem}"
     code, signum = ending.exit_code, ending.signal
     how = f"exit code {code}" if signum is None else f"killed by {signal_name(signum)}"
+    if ending.problem:
+        how = f"could not start: {ending.problem}"
+        if ending.cause not in ("stop", "kill"):
+            return ERROR, how
     by = f" by {ending.by}" if ending.by else ""
     if ending.cause == "log":
         return ERROR, f"stopped: its output grew over max_log_bytes ({ending.limit} bytes)"

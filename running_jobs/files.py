@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from running_jobs.errors import LockTimeout
+from running_jobs.errors import NOT_OURS, LockTimeout
 
 PRIVATE = 0o600
 LOCK_WAIT_S = 10.0
@@ -168,11 +168,13 @@ def wait_for_lock(descriptor: int, path: str, wait_s: float = LOCK_WAIT_S) -> No
 
 
 def is_locked(path: str) -> bool:
-    """Say whether some process holds an exclusive lock on a file. A missing file is not locked."""
+    """Say whether some process holds an exclusive lock on a file. A missing file is not locked, nor what is no file."""
     try:
         descriptor = open_private(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno == errno.ENOENT or error.errno in NOT_OURS:
+            return False
+        raise
     try:
         return not try_lock(descriptor, shared=True)
     finally:

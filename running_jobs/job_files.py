@@ -91,6 +91,11 @@ class JobFiles:
         """Write the record of a job that is not there yet where nobody looks for it. This takes no lock."""
         files.write_anew(self.paths.unfinished(job.id), _content_of(job, MAX_WISHED_BYTES), self.sync)
 
+    def discard_unfinished(self, job_id: str) -> None:
+        """Remove a record of which nothing came."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.paths.unfinished(job_id))
+
     def publish(self, job: Job, detail: str, code: bytes | None) -> None:
         """Have a job be there whose record was written by `write_unfinished`, as write_new does."""
         self._make_files(job, code)
@@ -120,6 +125,10 @@ class JobFiles:
     def publish_prepared(self, job: Job, status: str, detail: str, failed: bool) -> None:
         """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed."""
         self._become(job, self.paths.prepared(job.id), status, detail, failed)
+
+    def publish_untold(self, job: Job) -> None:
+        """Make what was prepared a job's record, without a line: for what no reader of the journal has to know."""
+        os.rename(self.paths.prepared(job.id), self.paths.json(job.id))
 
     def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.

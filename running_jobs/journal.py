@@ -29,7 +29,7 @@ def journal_line(now_s: float, job: Job, status: str, detail: str) -> str:
 
 def status_word(before: JobStatus, job: Job) -> str:
     """Return what the journal calls a job's change: its status, or which attempt comes next after one that failed."""
-    if before is JobStatus.ACTIVE and job.status is JobStatus.QUEUED:
+    if before is JobStatus.ACTIVE and job.status is JobStatus.QUEUED and job.attempt > 0:
         return f"retry ({job.attempt + 1}/{job.retries + 1})"
     return job.status.value
 

@@ -302,7 +302,9 @@ def rename_self(title: str) -> None:
     start, end = area
     try:
         memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
-        os.pwrite(memory, title.encode()[: end - start - 2].ljust(end - start - 1, b"\0") + b"\1", start)
-        os.close(memory)
+        try:
+            os.pwrite(memory, title.encode()[: end - start - 2].ljust(end - start - 1, b"\0") + b"\1", start)
+        finally:
+            os.close(memory)
     except OSError:
         return  # a kernel that forbids it: the old title does no harm to people, it only misleads them

@@ -14,6 +14,7 @@ from running_jobs import files
 from running_jobs.clocks import Moment, moment
 from running_jobs.command_line import logs_of, marks_of
 from running_jobs.ending import end_fields, next_attempt
+from running_jobs.errors import NOT_OURS
 from running_jobs.job import ACTIVE, ERROR, Job
 from running_jobs.processes import boot_id, end_all, is_alive, leftovers, look_at
 from running_jobs.store import JobStore
@@ -28,9 +29,9 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
     Return True if its runner lives after all, False otherwise. Raise JobsError or OSError if it
     could not be recorded; the job is still active then.
     """
-    lock = files.open_private(store.paths.out(job_id), os.O_RDWR | os.O_CREAT)
+    lock = _open_own_lock(store.paths.out(job_id))
     try:
-        if not files.try_lock(lock):
+        if lock is not None and not files.try_lock(lock):
             return True
         job = store.get(job_id)
         if job.status is not ACTIVE:
@@ -47,7 +48,18 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
             os.rmdir(store.paths.results(job_id))  # only goes if it is empty
         return False
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
+
+
+def _open_own_lock(path: str) -> int | None:
+    """Open what a runner would hold locked; None if something else is in its place, so that nobody can."""
+    try:
+        return files.open_private(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        if error.errno in NOT_OURS:
+            return None
+        raise
 
 
 def _end_leftovers(store: JobStore, job: Job) -> list[str]:

@@ -48,9 +48,9 @@ def rehearse(settings: Settings) -> None:
 
 def _record_sessions(store: JobStore) -> None:
     """Do what a runner does once its command has lived for a moment; those that do nothing do not."""
-    me = os.getpid()
+    me = look_at(os.getpid())
+    session = {"session": me and me.pid, "session_started": me and me.started}
     job = store.create(NOTHING)
-    store.update(job.id, lambda job: {"status": ACTIVE, "pid": me})
+    store.update(job.id, lambda job: {"status": ACTIVE, "pid": os.getpid()})
     for _ in range(ROUNDS):
-        if leader := look_at(me):
-            store.record_session(job.id, me, leader.pid, leader.started)
+        store.update_own(job.id, lambda job: session if job.pid == os.getpid() else None, tell=False)

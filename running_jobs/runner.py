@@ -8,7 +8,6 @@ there. All signals are blocked and waited for in one place, so nothing interrupt
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import time
@@ -20,7 +19,7 @@ from running_jobs.clocks import moment, seconds_left
 from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.dependencies import still_to_come
 from running_jobs.ending import Ending, record_of
-from running_jobs.errors import DataGone, JobsError, LockTimeout, NoSuchJob, NotAllowed, UnreadableJob
+from running_jobs.errors import NOT_OURS, DataGone, JobsError, LockTimeout, NoSuchJob, NotAllowed, UnreadableJob
 from running_jobs.family import Family
 from running_jobs.growth import Growth
 from running_jobs.housekeeping import tidy
@@ -45,7 +44,6 @@ NOTE_SESSION_S = 0.01
 RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
 HOST = os.uname().nodename
-LASTING = {errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO}  # something else in place of a log
 
 
 def become_runner() -> None:
@@ -60,7 +58,8 @@ def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple
 
     `version` is that of its record when its turn came. Return early, with nothing changed, if it is not its turn any
     more: somebody claimed it, ended it or put it off. Return whether nothing of it is left in this process or below it,
-    so that another job may be run here. Raise JobsError or OSError if it could not be claimed; the job is queued then.
+    so that another job may be run here. Raise JobsError or OSError if it could not be claimed, and is queued still; or
+    not be seen to its end: this process must end then, so that it does not count as alive.
     """
     attempt = _Attempt(store, settings, job_id, version)
     try:
@@ -98,9 +97,11 @@ class _Attempt:
         except LockTimeout as error:
             if error.path != self.store.paths.out(self.job_id):
                 raise
-            # else another runner of this job lives
+            self.store.note_error(
+                f"{self.job_id} cannot begin: something that still lives holds the lock on its output"
+            )
         except OSError as error:
-            if error.errno not in LASTING:
+            if error.errno not in NOT_OURS or self.seen_version:
                 raise
             reason = f"could not start: {error.filename}: {error.strerror}"
             self.store.transition(self.job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(self.store.clock()))
@@ -144,15 +145,18 @@ class _Attempt:
         self.note_session_at = float("inf")
         leader = look_at(self.family.first)
         if leader is not None:
-            with contextlib.suppress(JobsError, OSError):
-                self.store.record_session(self.job_id, os.getpid(), leader.pid, leader.started)
+            session = {"session": leader.pid, "session_started": leader.started}
+            try:
+                self.store.update_own(self.job_id, lambda job: session if job.pid == os.getpid() else None, tell=False)
+            except (JobsError, OSError):
+                self.note_session_at = time.monotonic() + RETRY_WRITE_S
 
     def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self.version
 
     def _may_run(self, job: Job) -> bool:
         """Say whether it still is the job's turn: since it came, somebody may have run it, or put it off."""
-        if job.status is not QUEUED:
+        if job.status is not QUEUED or self.store.is_paused:
             return False
         if self._is_unchanged():
             return True

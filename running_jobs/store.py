@@ -187,11 +187,11 @@ class JobStore:
                 self.files.unmark(job_id)
         return job
 
-    def update_own(self, job_id: str, decide: Decision) -> tuple[Job, tuple[int, int]] | None:
+    def update_own(self, job_id: str, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
         """Do as update does, for the runner that holds the job's own lock: it writes before it takes the lock of all.
 
         So others need not wait until the disk has it. `decide` is asked once more if somebody else wrote meanwhile.
-        Return the job with its version.
+        What no reader of the journal has to know need not be told there. Return the job with its version.
         """
         before = self.files.content(job_id)
         job = Job.from_json(job_id, before)
@@ -200,20 +200,15 @@ class JobStore:
             return None
         with contextlib.suppress(OSError, StorageFailed), self.files.prepared(job) as version, self.door():
             if self.files.content(job_id) == before:
-                self.files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
+                if tell:
+                    self.files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
+                else:
+                    self.files.publish_untold(job)
                 if job.is_settled:
                     self.files.unmark(job_id)
                 return job, version
         written = self.update(job_id, decide)  # somebody was quicker, or the disk is full: that has room for it
         return None if written is None else (written, (0, 0))
-
-    def record_session(self, job_id: str, pid: int, session: int, started: int) -> None:
-        """Write the session of its command into the record of a job that is active under this runner."""
-        with self.door():
-            job = self.get(job_id)
-            if job.status is ACTIVE and job.pid == pid:
-                job.session, job.session_started = session, started
-                self.files.write_untold(job)
 
     def delete(self, job_id: str, detail: str = "") -> None:
         """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active.

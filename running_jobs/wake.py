@@ -14,9 +14,9 @@ import signal
 import stat
 import time
 
-from running_jobs import files
+from running_jobs import files, folders
 from running_jobs.engine import spawn
-from running_jobs.errors import DispatcherFailed, LockTimeout
+from running_jobs.errors import NOT_OURS, DispatcherFailed, LockTimeout
 from running_jobs.paths import JobPaths
 from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
@@ -131,7 +131,16 @@ def _open_lock(paths: JobPaths) -> int:
         JobStore(paths.data).prepare()
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
     except OSError as error:  # read-only, no descriptors
+        if error.errno in NOT_OURS and _clear(paths.dispatcher_lock):
+            return _open_lock(paths)
         raise DispatcherFailed(error) from error
+
+
+def _clear(path: str) -> bool:
+    """Remove what is in place of a file of ours that holds nothing worth keeping. Return whether it is gone."""
+    with contextlib.suppress(OSError):
+        folders.remove(path)
+    return not os.path.lexists(path)
 
 
 def _end_holder(lock: int) -> None:

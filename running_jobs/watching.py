@@ -50,6 +50,10 @@ class Runners:
             del self._jobs_by_descriptor[watched.descriptor]
         return watched
 
+    def was_adopted(self, job_id: str) -> bool:
+        """Say whether somebody else started a job's runner, which may live on for another dispatcher."""
+        return self._by_job[job_id].unclaimed is None
+
     def job_of(self, descriptor: int) -> str | None:
         """Return the job whose runner a descriptor tells of, or None."""
         return self._jobs_by_descriptor.get(descriptor)

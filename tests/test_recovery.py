@@ -21,6 +21,7 @@ from running_jobs.recovery import LOST
 from running_jobs.store import JobStore
 
 from .conftest import (
+    Server,
     dispatcher_of,
     is_gone,
     kill_and_wait,
@@ -240,3 +241,53 @@ def test_a_job_changed_by_hand_is_found_within_ten_seconds(actions: Actions, sto
     os.unlink(store.paths.json(idle.id))  # half a creation, as a power cut would leave it
     wait_for(lambda: idle.id not in store.open_ids(), "the marker to be tidied away", 12)
     assert not os.path.exists(store.paths.out(idle.id))
+
+
+def put_instead(path: Path, what: str) -> None:
+    """Put something else in place of a file."""
+    path.unlink(missing_ok=True)
+    {
+        "folder": path.mkdir,
+        "link": lambda: path.symlink_to("/etc/hostname"),
+        "dangling link": lambda: path.symlink_to("/nowhere/at/all"),
+        "FIFO": lambda: os.mkfifo(path),
+    }[what]()
+
+
+ODD = ["folder", "link", "dangling link", "FIFO"]
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_job_whose_log_was_replaced_and_whose_runner_died_is_lost(
+    actions: Actions, launch, data: Path, what: str
+) -> None:
+    store = actions.store
+    active = wait_for_session(store, launch("exec sleep 1000").id)
+    put_instead(Path(store.paths.out(active.id)), what)
+    os.kill(active.pid, signal.SIGKILL)
+    lost = wait_for_end(store, active.id)
+    assert (lost.status, lost.reason) == ("error", LOST)
+    assert processes_of(data) == []
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_something_in_place_of_the_dispatchers_lock_is_cleared_away(
+    actions: Actions, launch, data: Path, server: Server, what: str
+) -> None:
+    store = actions.store
+    wait_for_end(store, launch("true").id)
+    put_instead(Path(store.paths.dispatcher_lock), what)
+    assert server.get("/health").code == 200
+    assert server.get("/metrics").code == 200
+    job = launch("echo again")
+    assert wait_for_end(store, job.id).status == "done"
+    assert Path(store.paths.dispatcher_lock).is_file()
+
+
+def test_a_file_in_place_of_the_results_ends_a_job_with_its_reason(actions: Actions, store: JobStore) -> None:
+    job = actions.submit({"command": {"type": "exec", "cmd": "true"}})
+    Path(store.paths.results(job.id)).write_text("mine")
+    actions.start(job.id)
+    ended = wait_for_end(store, job.id)
+    assert (ended.status, ended.reason) == ("error", f"could not start: {store.paths.results(job.id)}: Not a directory")
+    assert Path(store.paths.results(job.id)).read_text() == "mine"

@@ -68,6 +68,17 @@ def spare_after_a_job(actions: Actions) -> Iterator[tuple[psutil.Process, Job]]:
             dispatcher.resume()
 
 
+def has_an_order(runner: psutil.Process) -> bool:
+    """Say whether something lies in one of a runner's pipes."""
+    folder = f"/proc/{runner.pid}/fd"
+    for name in os.listdir(folder):
+        if os.readlink(f"{folder}/{name}").startswith("pipe:"):
+            with open(f"{folder}/{name}", "rb") as pipe:
+                if fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4) != b"\0" * 4:
+                    return True
+    return False
+
+
 def test_jobs_that_follow_each_other_share_a_runner(one_slot: Actions) -> None:
     ended = in_turn(one_slot, *({"cmd": f"echo {number}; exit {number}"} for number in range(20)))
     assert [(job.exit_code, out(one_slot.store, job)) for job in ended] == [(n, f"{n}\n") for n in range(20)]
@@ -168,6 +179,72 @@ def test_stop_kill_and_timeout_end_the_job_that_they_mean_in_a_runner_used_befor
     assert wait_for_end(store, submit(one_slot, "true").id).status == "done"
 
 
+def test_what_a_job_does_to_its_runner_does_not_reach_the_next(one_slot: Actions) -> None:
+    look = "nice; ulimit -n; cat /proc/self/oom_score_adj; taskset -p $$ | cut -d: -f2"
+    alter = "renice -n 15 -p $PPID; prlimit --pid $PPID --nofile=64:64; echo 700 > /proc/$PPID/oom_score_adj"
+    for change in (*alter.split("; "), "taskset -p 1 $PPID"):
+        first, altered, after = in_turn(one_slot, {"cmd": look}, {"cmd": f"{{ {change}; }} > /dev/null"}, {"cmd": look})
+        assert altered.exit_code == 0, change
+        assert (first.pid, after.pid != altered.pid) == (altered.pid, True), change
+        assert out(one_slot.store, after) == out(one_slot.store, first), change
+
+
+def test_a_runner_whose_dispatcher_hangs_leaves_by_itself(one_slot: Actions) -> None:
+    with spare_after_a_job(one_slot) as (runner, _):
+        wait_for(lambda: is_gone(runner))
+    assert wait_for_end(one_slot.store, submit(one_slot, "true").id).status == "done"
+
+
+def test_an_adopted_job_gives_its_slot_back_though_its_runner_lives_on(one_slot: Actions, tmp_path: Path) -> None:
+    """Its first dispatcher hangs, and somebody removed the files by which the second would have waited for it."""
+    store = one_slot.store
+    go = tmp_path / "go"
+    first = submit(one_slot, f"until [ -e {go} ]; do sleep 0.05; done")
+    active = wait_for_session(store, first.id)
+    hanging = dispatcher_of(store.paths.data)
+    hanging.suspend()
+    runner = psutil.Process(active.pid)
+    try:
+        for path in (store.paths.dispatcher_lock, store.paths.wake):
+            os.unlink(path)
+        after = submit(one_slot, "true")
+        wait_for(lambda: (found := dispatcher_of(store.paths.data)) and found.pid != hanging.pid)
+        go.touch()
+        assert wait_for_end(store, first.id).status == "done"
+        assert wait_for_end(store, after.id).status == "done"
+    finally:
+        hanging.kill()
+        wait_for(lambda: is_gone(runner))
+
+
+def test_a_pause_holds_a_job_that_was_handed_over_already(one_slot: Actions) -> None:
+    with spare_after_a_job(one_slot) as (runner, _):
+        runner.suspend()
+        after = submit(one_slot, "echo ran")
+    wait_for(lambda: has_an_order(runner))
+    one_slot.pause(True)
+    runner.resume()
+    wait_for(lambda: is_gone(runner))
+    assert one_slot.store.get(after.id).status == "queued"
+    one_slot.pause(False)
+    assert wait_for_end(one_slot.store, after.id).status == "done"
+
+
+def test_a_job_put_back_is_stopped_if_that_was_asked(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.prepare()
+    job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
+
+    def no_process(*_: object, **__: object) -> int:
+        store.update(job.id, lambda job: {"asked": {"verb": "stop", "by": "vera", "at": job.created_at}})
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/bin/sh")
+
+    monkeypatch.setattr(os, "posix_spawn", no_process)
+    run_attempt(store, Settings(data=store.paths.data), job.id, store.version(job.id))
+    found = store.get(job.id)
+    assert found.status == "stop"
+    assert found.reason == "stopped by vera (could not start: /bin/sh: Resource temporarily unavailable)"
+
+
 def test_a_runner_that_is_killed_without_a_job_costs_nobody_anything(one_slot: Actions) -> None:
     with spare_after_a_job(one_slot) as (runner, job):
         runner.kill()
@@ -183,8 +260,7 @@ def test_a_job_handed_over_and_not_claimed_is_still_queued_and_then_run_by_anoth
     with spare_after_a_job(one_slot) as (runner, job):
         runner.suspend()
         after = submit(one_slot, "echo ran")
-    with open(f"/proc/{runner.pid}/fd/3", "rb") as orders:
-        wait_for(lambda: fcntl.ioctl(orders, termios.FIONREAD, b"\0" * 4) != b"\0" * 4)
+    wait_for(lambda: has_an_order(runner))
     assert store.get(after.id).status == "queued"
     runner.kill()
     after = wait_for_end(store, after.id)

@@ -5,19 +5,19 @@ before the fork, since what it imported itself would cost every job.
 
 A runner that has recorded its job's end and has no process of it left takes the next job instead of ending: that spares
 both forks. Two pipes join it with the dispatcher: what it is to do next, and that it is done. It leaves when it is
-told to, or when there is no dispatcher any more at the other end.
+told to, when nothing comes for a while, or when there is no dispatcher any more at the other end.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
 import traceback
 from typing import NamedTuple
 
+from running_jobs.child import inheritance
 from running_jobs.errors import JobsError
 from running_jobs.processes import rename_self
 from running_jobs.runner import become_runner, run_attempt
@@ -27,7 +27,8 @@ from running_jobs.wake import wake_dispatcher
 
 SPARE_S = 0.5  # for which a runner without a job is kept
 NAMED_SPARE_AFTER_S = 0.05
-MOST_JOBS = 100  # in one runner: what it touches of its memory is its own from then on
+WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispatcher hangs, or is held up
+MOST_JOBS = 25  # in one runner: what it touches of its memory is its own from then on
 DONE, LEAVE = b".", b"leave"
 MAX_ORDER_BYTES = 200
 
@@ -120,7 +121,7 @@ class LocalExecutor:
                 os._exit(0)
             _hold_only(orders, reports)
             become_runner()
-            self._serve(3, 4)
+            self._serve(orders, reports)
         except BaseException:  # the last place where a defect can be told
             self._store.note_error(f"A runner failed: {traceback.format_exc()}")
         finally:
@@ -129,12 +130,12 @@ class LocalExecutor:
     def _serve(self, orders: int, reports: int) -> None:
         """Run the jobs that are handed over, one after another. Never returns."""
         with contextlib.suppress(BrokenPipeError):
-            left = MOST_JOBS
+            left, ours = MOST_JOBS, inheritance()
             while order := _next_order(orders):
                 if order == LEAVE:
                     os._exit(0)
                 left -= 1
-                if not self._run(order) or not left:
+                if not self._run(order) or not left or inheritance() != ours:  # a job may change its parent
                     break
                 os.write(reports, DONE)
         with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
@@ -150,22 +151,23 @@ class LocalExecutor:
         try:
             return run_attempt(self._store, self._settings, job_id, (int(inode), int(mtime_ns)))
         except (JobsError, OSError) as error:
-            self._store.note_error(f"{job_id} is still queued: {error}")
+            self._store.note_error(f"{job_id} was not run: {error}")
         except BaseException:
             self._store.note_error(f"{job_id}: its runner failed: {traceback.format_exc()}")
         return False
 
 
 def _hold_only(orders: int, reports: int) -> None:
-    """Keep two pipes as 3 and 4 and nothing else: the dispatcher's lock, FIFO and other runners are theirs to hold."""
-    held = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 5) for descriptor in (orders, reports)]
-    for ours, descriptor in enumerate(held, start=3):
-        os.dup2(descriptor, ours, inheritable=False)
-    os.closerange(5, 1 << 20)
+    """Keep two pipes and nothing else: the dispatcher's lock, FIFO and other runners are theirs to hold."""
+    low, high = sorted((orders, reports))
+    for first, behind in ((3, low), (low + 1, high), (high + 1, 1 << 20)):
+        os.closerange(first, behind)
 
 
 def _next_order(orders: int) -> bytes:
-    """Wait for the next order, empty when there is no dispatcher any more; do not pose as a job meanwhile."""
+    """Wait for the next order, and do not pose as a job meanwhile; empty when none comes, or nobody is there."""
     if not select.select([orders], [], [], NAMED_SPARE_AFTER_S)[0]:
         rename_self("running-jobs: without a job")
+        if not select.select([orders], [], [], WITHOUT_A_JOB_S)[0]:
+            return b""
     return os.read(orders, MAX_ORDER_BYTES)

@@ -80,7 +80,12 @@ def test_too_few_processes_delay_jobs_and_lose_none(place: Path, monkeypatch: py
     actions = Actions(load_settings(str(place)))
     store = actions.store
     line = f"echo $JOB_ID >> {place}/ran; exec sleep 0.3"  # a shell that cannot fork would truthfully fail
-    jobs = [actions.submit({"command": {"type": "exec", "cmd": line}, "cwd": "/"}).id for _ in range(40)]
+    jobs = [
+        actions.submit(
+            {"command": {"type": "exec", "cmd": line}, "cwd": "/", "nice": number % 2}
+        ).id  # some need a thread
+        for number in range(40)
+    ]
     for job_id in jobs:
         store.update(job_id, lambda job: {"status": job.status.__class__("queued"), "queued_at": job.created_at})
     for root, folders, names in os.walk(place):
