@@ -31,12 +31,16 @@ def measure(scale: Scale, below: Path) -> list[Row]:
         try:
             job_ms(actions, fifo, line)  # warm-up: the dispatcher lives from here on
             found = [(job_ms(actions, fifo, line), spawn_ms(fifo, line)) for _ in range(scale.latencies)]
+            after_pauses = [_after_a_pause_ms(actions, fifo, line) for _ in range(scale.cold_latencies)]
         finally:
             os.close(fifo)
     ours, floor = [one for one, _ in found], [other for _, other in found]
     what = "from a submission's answer to the command's first instruction"
     rows = [bounded(f"{what}, median", median(ours), Goal(5, unit="ms"), 2)]
     rows.append(bounded(f"{what}, 99th percentile", percentile(ours, 99), Goal(25, unit="ms"), 2))
+    cold = f"{what}, after a pause (a new runner)"
+    rows.append(bounded(f"{cold}, median", median(after_pauses), Goal(5, unit="ms"), 2))
+    rows.append(bounded(f"{cold}, largest of {scale.cold_latencies}", max(after_pauses), Goal(25, unit="ms"), 2))
     floors = f"{median(floor):.2f} and {percentile(floor, 99):.2f} ms"
     rows.append(Row("the floor of that: from posix_spawn to the same, median and 99th percentile", floors))
     return rows
@@ -51,6 +55,13 @@ def job_ms(actions: Actions, fifo: int, line: str) -> float:
     job_id, took_ms = _until_first_byte(fifo, submit)
     wait_until(lambda: not os.path.lexists(actions.store.paths.marker(job_id)), every_s=0.002)
     return took_ms
+
+
+def _after_a_pause_ms(actions: Actions, fifo: int, line: str) -> float:
+    """Do as job_ms does, once the runner of the job before is gone that could take this one."""
+    before = actions.store.get(actions.store.ids()[-1])
+    wait_until(lambda: not os.path.exists(f"/proc/{before.pid}"), every_s=0.02)
+    return job_ms(actions, fifo, line)
 
 
 def spawn_ms(fifo: int, line: str) -> float:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.directories import data_directory, dispatcher_of, fill, runners_of
+from benchmarks.directories import TRUE_JOB, data_directory, dispatcher_of, fill, runners_of
 from benchmarks.results import Goal, Row, bounded
 from benchmarks.rounds import median, wait_until
 from benchmarks.scale import Scale
 from running_jobs.actions import Actions
+from running_jobs.executors.local import MOST_JOBS
 from running_jobs.job import JobStatus
 
 MB = 1e6
@@ -20,7 +21,7 @@ SLEEP = {"command": {"type": "exec", "cmd": "exec sleep 100000"}, "start": True,
 
 def measure(scale: Scale, below: Path) -> list[Row]:
     """Measure both."""
-    return [_waiting(scale, below), *_runners(scale, below)]
+    return [_waiting(scale, below), *_runners(scale, below), *_reused_runners(scale, below)]
 
 
 def _waiting(scale: Scale, below: Path) -> Row:
@@ -52,6 +53,17 @@ def _runners(scale: Scale, below: Path) -> list[Row]:
         start_sleeping(actions, scale.running)
         own = [runner.memory_full_info().uss / MB for runner in runners_of(actions)]
     what = f"unique memory of a running job's runner, of {scale.running}"
+    goal = Goal(2, unit="MB")
+    return [bounded(f"{what}, median", median(own), goal, 2), bounded(f"{what}, largest", max(own), goal, 2)]
+
+
+def _reused_runners(scale: Scale, below: Path) -> list[Row]:
+    """Have each runner run about as many jobs as one may, and then one that sleeps."""
+    with data_directory(below, scale.reused, sync=False) as actions:
+        actions.submit_all([TRUE_JOB] * (scale.reused * (MOST_JOBS - 5)))
+        start_sleeping(actions, scale.reused)
+        own = [runner.memory_full_info().uss / MB for runner in runners_of(actions)]
+    what = f"the same of {scale.reused} runners that ran some {MOST_JOBS - 5} jobs before"
     goal = Goal(2, unit="MB")
     return [bounded(f"{what}, median", median(own), goal, 2), bounded(f"{what}, largest", max(own), goal, 2)]
 

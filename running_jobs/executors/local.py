@@ -28,7 +28,7 @@ from running_jobs.wake import wake_dispatcher
 SPARE_S = 0.5  # for which a runner without a job is kept
 NAMED_SPARE_AFTER_S = 0.05
 WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispatcher hangs, or is held up
-MOST_JOBS = 25  # in one runner: what it touches of its memory is its own from then on
+MOST_JOBS = 50  # in one runner: what it touches of its memory is its own from then on
 DONE, LEAVE = b".", b"leave"
 MAX_ORDER_BYTES = 200
 
