@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import socket
+import struct
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +22,15 @@ from running_jobs.job import Job
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
-from running_jobs.web.connections import ASKING_S, IDLE_WHEN_CROWDED_S, SILENT_S, Crowd, listen
+from running_jobs.web.connections import (
+    ASKING_BYTES_PER_S,
+    ASKING_S,
+    IDLE_WHEN_CROWDED_S,
+    SILENT_S,
+    THREADS,
+    Crowd,
+    listen,
+)
 from running_jobs.web.places import COUNT, PATIENCE_S, Places
 
 from ..conftest import Client, Server, wait_for, wait_for_end
@@ -77,17 +89,34 @@ class Clock:
 
 @pytest.fixture
 def here(data: Any) -> Iterator[SimpleNamespace]:
-    """Give the server as it is, but in this process, and with a clock for the places of its archives."""
+    """Give the server as it is, but in this process, and with clocks for its connections and its archives' places."""
     app = build_app(load_settings(str(data)))
     clock = Clock()
+    later = Clock()
     app.extensions["running_jobs"].archive_places = Places(clock.now_s)
-    server = listen(app, "127.0.0.1", 0)
+    server = listen(app, "127.0.0.1", 0, lambda: time.monotonic() + later.at_s)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     port = int(server.effective_port)
-    yield SimpleNamespace(clock=clock, client=Client(f"http://127.0.0.1:{port}"), port=port, server=server)
+    client = Client(f"http://127.0.0.1:{port}")
+    yield SimpleNamespace(clock=clock, later=later, client=client, port=port, server=server)
     server.close()
     thread.join(20)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Give a list that gets longer with each look at who is connected."""
+    found: list[int] = []
+    really_look = Crowd.to_hang_up
+
+    def look(crowd: Crowd, channels: Any, now_s: float) -> Any:
+        hung_up = really_look(crowd, channels, now_s)
+        found.append(len(hung_up))
+        return hung_up
+
+    monkeypatch.setattr(Crowd, "to_hang_up", look)
+    return found
 
 
 def wait_until_stalled(here: SimpleNamespace, clients: list[socket.socket]) -> None:
@@ -193,21 +222,54 @@ def test_more_silent_connections_than_are_let_in_keep_nobody_out(
 
 
 def test_a_download_that_nobody_reads_is_given_up_after_two_minutes(
-    here: SimpleNamespace, with_results: Job, monkeypatch: pytest.MonkeyPatch
+    here: SimpleNamespace, with_results: Job, looks: list[int]
 ) -> None:
     with connected(here.port, 3, asks_for(f"/jobs/{with_results.id}/out")) as stalled:
         for client in stalled:
             assert client.recv(12) == b"HTTP/1.1 200"
         channels = list(here.server.active_channels.values())
         wait_for(lambda: not any(channel.requests for channel in channels), "the answers to be under way")
-        channels[0].last_activity -= SILENT_S  # as if it were two minutes later
-        wait_for(lambda: len(here.server.active_channels) == 2, "it to be hung up")
-        assert channels[0] not in here.server.active_channels.values()
+        del looks[:]
+        wait_for(lambda: len(looks) > 1, "their being still to be seen")
+        assert len(here.server.active_channels) == 3
+        here.later.at_s += SILENT_S
+        wait_for(lambda: not here.server.active_channels, "them to be hung up")
 
 
-def channel(silent_s: float, is_asking: bool = False, is_answered: bool = False) -> Any:
-    return SimpleNamespace(
-        last_activity=1000.0 - silent_s, request=object() if is_asking else None, requests=[1] if is_answered else []
+def test_who_asks_for_several_answers_at_once_and_reads_none_holds_no_thread(
+    here: SimpleNamespace, with_results: Job
+) -> None:
+    small = connected(here.port, 1, 2 * asks_for("/health"))
+    with small as honest, connected(here.port, THREADS, 2 * asks_for(f"/jobs/{with_results.id}/out")):
+        wait_for(lambda: len(here.server.active_channels) == len(honest), "the others to be hung up")
+        assert here.client.get("/health").code == 200
+        assert not is_hung_up(honest[0])
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_a_wall_clock_that_is_set_neither_hangs_up_nor_keeps_from_it(
+    here: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, looks: list[int], by_s: float
+) -> None:
+    with connected(here.port, 1, b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12"):
+        wait_for(lambda: len(here.server.active_channels) == 1, "it to be let in")
+        really_now_s = time.time
+        monkeypatch.setattr(time, "time", lambda: really_now_s() + by_s)
+        del looks[:]
+        wait_for(lambda: looks, "a look at it")
+        assert len(here.server.active_channels) == 1
+        here.later.at_s += SILENT_S + 1
+        wait_for(lambda: not here.server.active_channels, "it to be hung up")
+
+
+def channel(is_asking: bool = False, is_answered: bool = False, sock: socket.socket | None = None) -> Any:
+    """Give what the crowd looks at of a connection."""
+    return _Hashed(
+        last_activity=1000.0,
+        request=SimpleNamespace(body_bytes_received=0) if is_asking else None,
+        requests=[1] if is_answered else [],
+        total_outbufs_len=0 if sock is None else ARCHIVE_BYTES,
+        adj=SimpleNamespace(outbuf_high_watermark=16 << 20),
+        socket=sock,
     )
 
 
@@ -217,12 +279,45 @@ class _Hashed(SimpleNamespace):
 
 def test_when_it_is_crowded_the_idlest_make_room_and_no_more_than_are_too_many() -> None:
     crowd = Crowd(8)
-    idle = [_Hashed(**vars(channel(silent_s))) for silent_s in (IDLE_WHEN_CROWDED_S + 3, 30, 1, 20, 4, 2)]
+    answered, *idle = [channel(is_answered=number == 0) for number in range(7)]
+    silent_s = [500, IDLE_WHEN_CROWDED_S + 3, 30, 1, 20, 4, 2]
+    for now_s in range(1000):
+        for one, its_s in zip([answered, *idle], silent_s, strict=True):
+            one.last_activity += now_s == 1000 - its_s
+        assert crowd.to_hang_up(idle, now_s) == [] or now_s > SILENT_S
     assert crowd.to_hang_up(idle, 1000.0) == []
-    answered = _Hashed(**vars(channel(500, is_answered=True)))
-    assert crowd.to_hang_up([*idle, answered], 1000.0) == [idle[1]]
-    asking = [_Hashed(**vars(channel(0, is_asking=True))) for _ in range(7)]
-    assert crowd.to_hang_up(asking, 1000.0) == []
-    for one in asking:
-        one.last_activity += ASKING_S + IDLE_WHEN_CROWDED_S + 1
-    assert len(crowd.to_hang_up(asking, asking[0].last_activity)) == 1
+    assert crowd.to_hang_up([answered, *idle], 1000.0) == [idle[1]]
+
+
+def test_who_asks_byte_by_byte_is_idle_after_some_patience_and_who_sends_much_is_not() -> None:
+    crowd = Crowd(8)
+    asking = [channel(is_asking=True) for _ in range(7)]
+    for now_s in range(int(ASKING_S + IDLE_WHEN_CROWDED_S) + 1):
+        for one in asking:
+            one.last_activity += 1
+        for one in asking[1:]:
+            one.request.body_bytes_received += ASKING_BYTES_PER_S
+        assert crowd.to_hang_up(asking, now_s) == []
+    asking[0].last_activity += 1
+    assert crowd.to_hang_up(asking, ASKING_S + IDLE_WHEN_CROWDED_S + 1) == asking[:1]
+
+
+def test_who_reads_slowly_what_the_system_holds_for_it_is_not_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, connected(listening.getsockname()[1], 1) as (reader,):
+        sender, _ = listening.accept()
+        with sender:
+            sender.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while sender.send(bytes(1 << 16)):
+                    pass
+            crowd, one = Crowd(8), channel(sock=sender)
+            assert crowd.to_hang_up([one], 0) == []
+            before = held_by_the_system(sender)
+            wait_for(lambda: reader.recv(1 << 16) and held_by_the_system(sender) < before, "some of it to be taken")
+            assert crowd.to_hang_up([one], SILENT_S) == []
+            assert crowd.to_hang_up([one], 2 * SILENT_S) == []
+            assert crowd.to_hang_up([one], 2 * SILENT_S + 1) == [one]
+
+
+def held_by_the_system(sender: socket.socket) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))[0])
