@@ -160,7 +160,10 @@ def guard(app: Flask, parts: Parts) -> None:
 
 
 def _who(logins: Logins) -> Response | None:
-    given = request.authorization
+    try:
+        given = request.authorization
+    except ValueError:  # what should be base64 holds characters beyond ASCII
+        given = None
     if given is None or given.type != "basic" or given.username is None:
         return _unauthorized()
     user = logins.check(given.username, given.password or "")
