@@ -11,7 +11,7 @@ import pytest
 
 from running_jobs import index as index_module
 from running_jobs.index import JobFilter, JobIndex
-from running_jobs.job import ACTIVE, DONE, IDLE, QUEUED, Job, JobStatus
+from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, Job, JobStatus
 from running_jobs.store import JobStore
 
 READ_ALL = float("inf")
@@ -100,9 +100,20 @@ def test_a_job_without_its_marker_is_found_among_the_unsettled(store: JobStore, 
 
 
 def test_the_page_says_which_counts_are_not_complete(local: Any, store: JobStore, ended: list[Job]) -> None:
-    assert b"still being read" in local.get(f"/?before={ended[2].id}").body
-    local._client.application.extensions["running_jobs"].index.read_on(READ_ALL)
-    assert b"still being read" not in local.get(f"/?before={ended[2].id}").body
+    failed = [add(store, ACTIVE).id for _ in range(2)]
+    for job_id in failed:
+        store.transition(job_id, {ACTIVE}, ERROR)
+    add(store, ACTIVE)
+    index = local._client.application.extensions["running_jobs"].index
+    for known, title in ((failed[:0], b"(1 running)"), (failed[:1], b"(1 running, 1+ failed)")):
+        index.still_to_end(known)
+        body = local.get(f"/?before={ended[2].id}").body
+        assert b"still being read" in body
+        assert b"<title>" + title + b" Running Jobs</title>" in body
+    index.read_on(READ_ALL)
+    body = local.get(f"/?before={ended[2].id}").body
+    assert b"still being read" not in body
+    assert b"<title>(1 running, 2 failed) Running Jobs</title>" in body
 
 
 def test_what_could_not_be_read_for_want_of_descriptors_is_read_later(

@@ -33,10 +33,11 @@ def filter_view(parts: Parts, here: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def page_title(counts: dict[str, int], job: dict[str, Any] | None, error: str) -> str:
-    """Return the title: a mistake or the chosen job first, then how many jobs run and failed."""
-    figures = [f"{counts[status]} {word}" for status, word in (("active", "running"), ("error", "failed"))]
-    told = ", ".join(figure for figure in figures if not figure.startswith("0 "))
+def page_title(strip: dict[str, Any], job: dict[str, Any] | None, error: str) -> str:
+    """Return the title: a mistake or the chosen job first, then how many jobs run and failed, as the strip tells."""
+    counts, words = dict(strip["counts"]), {"active": "running", "error": "failed"}
+    more = {status: "+" if status in strip["still_counted"] else "" for status in words}
+    told = ", ".join(f"{counts[status]}{more[status]} {word}" for status, word in words.items() if counts[status])
     title = f"({told}) Running Jobs" if told else "Running Jobs"
     if error:
         return f"{_cut(error)} – {title}"

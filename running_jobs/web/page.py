@@ -89,7 +89,7 @@ def render_page(
         here=parameters,
         strip=strip,
         filter=None if live else filter_view(parts(), parameters),
-        page_title=page_title(dict(strip["counts"]), chosen, "" if error is None else str(error)),
+        page_title=page_title(strip, chosen, "" if error is None else str(error)),
         question=question,
         launch=launch,
         filled=filled,
