@@ -110,14 +110,16 @@ def _filled(value: Any) -> str:
     return str(value)
 
 
+def _user(value: Any) -> str:
+    if re.search(r"[:\x00-\x1f\x7f-\x9f\ud800-\udfff]", _filled(value)):
+        raise _Problem("a user's name without a colon or control characters (basic auth cannot carry them)")
+    return str(value)
+
+
 def _program(value: Any) -> str:
     if not os.path.isabs(_text(value)) or not os.access(value, os.X_OK):
         raise _Problem("the absolute path of a program that can be run")
     return str(value)
-
-
-def _interpreter(value: Any) -> str:
-    return _program(value) if _text(value) else ""
 
 
 def _folders(value: Any) -> list[str]:
@@ -171,8 +173,7 @@ def _users(value: Any) -> dict[str, Any]:
     if value == {}:  # it is easily read as "nobody may come in", and would let everybody in
         raise _Problem("at least one [users.NAME], or no such table at all")
     for name, entry in _tables(value).items():
-        if not name or ":" in name:
-            raise _Problem("names without a colon (basic auth cannot carry one)")
+        _user(name)
         if set(entry) - {"hash", "role"} or not isinstance(entry.get("hash"), str) or not entry["hash"]:
             raise _Problem(f"[users.{name}] needs hash (made by `app.py password`) and may have role, nothing else")
         if not looks_hashed(entry["hash"]):
@@ -227,12 +228,12 @@ def looks_hashed(password: str) -> bool:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
-    "nice": _whole(-20, 19), "pass_env": _texts, "python": _interpreter, "python_path": _folders,
-    "allowed_classes": _texts, "allowed_commands": _commands, "max_retries": _whole(0, 1000), "retry_delay": _seconds,
-    "timeout": _seconds, "user": _filled, "password": _password, "users": _users, "trusted_proxies": _whole(0, 10),
-    "trusted_hosts": _host_names, "url_prefix": _prefix, "keep_days": _seconds, "keep_jobs": _whole(0),
-    "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0), "fsync": _yes_or_no,
-    "executor": _executor, "contexts": _contexts, "slurm": _table,
+    "nice": _whole(-20, 19), "pass_env": _texts, "python": lambda value: _text(value) and _program(value),
+    "python_path": _folders, "allowed_classes": _texts, "allowed_commands": _commands, "max_retries": _whole(0, 1000),
+    "retry_delay": _seconds, "timeout": _seconds, "user": _user, "password": _password, "users": _users,
+    "trusted_proxies": _whole(0, 10), "trusted_hosts": _host_names, "url_prefix": _prefix, "keep_days": _seconds,
+    "keep_jobs": _whole(0), "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0),
+    "fsync": _yes_or_no, "executor": _executor, "contexts": _contexts, "slurm": _table,
 }  # fmt: skip
 _TABLES = ("allowed_commands", "users", "contexts", "slurm")
 

@@ -56,6 +56,18 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, toml: str, key: s
     assert str(tmp_path / "config.toml") in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a:b", ":", "a\\n", "\\t", "a\\u0085b", "\\u007f", " "])
+def test_a_name_that_nobody_could_log_in_with_is_refused(tmp_path: Path, name: str) -> None:
+    for toml, key in (
+        (f'user = "{name}"\npassword = "x"', "user"),
+        (f'[users."{name}"]\nhash = "pbkdf2:sha256:1$a${"0" * 64}"', "users"),
+    ):
+        (tmp_path / "config.toml").write_text(toml + "\n")
+        with pytest.raises(InvalidSettings, match=r"colon|not empty") as caught:
+            load_settings(str(tmp_path), {})
+        assert caught.value.key == key
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("JOBS_COLOUR", "1"), ("JOBS_PORT", "x"), ("JOBS_PORT", ""), ("JOBS_PASS_ENV", "a,b"), ("JOBS_FSYNC", "maybe"), ("JOBS_USERS", "{}"), ("JOBS_TIMEOUT", "nan"), ("JOBS_", "x")],
