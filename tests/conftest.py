@@ -283,12 +283,7 @@ class Client:
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, auth: str | None = None
     ) -> Answer:
         """Send a request; a dict or list is sent as JSON."""
-        content = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-        content = content.encode() if isinstance(content, str) else content
-        sent = {"Content-Type": "application/json"} if isinstance(body, (dict, list)) else {}
-        if auth:
-            sent["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
-        sent.update(headers or {})
+        content, sent = self._as_sent(body, headers, auth)
         request = urllib.request.Request(self.url + path, content, sent, method=method)
         try:
             with self._opener.open(request, timeout=30) as answer:
@@ -296,6 +291,15 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(code=error.code, headers=error.headers, body=error.read())
+
+    @staticmethod
+    def _as_sent(body: Any, headers: dict[str, str] | None, auth: str | None) -> tuple[Any, dict[str, str]]:
+        content = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
+        content = content.encode() if isinstance(content, str) else content
+        sent = {"Content-Type": "application/json"} if isinstance(body, (dict, list)) else {}
+        if auth:
+            sent["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
+        return content, {**sent, **(headers or {})}
 
     def get(self, path: str, **more: Any) -> Answer:
         return self.request("GET", path, **more)
@@ -331,8 +335,8 @@ class LocalClient(Client):
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, auth: str | None = None
     ) -> Answer:
         """Send a request as Client does."""
-        content = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-        with self._client.open(path, method=method, data=content, headers=headers) as answer:
+        content, sent = self._as_sent(body, headers, auth)
+        with self._client.open(path, method=method, data=content, headers=sent) as answer:
             return Answer(code=answer.status_code, headers=answer.headers, body=answer.data)
 
 
