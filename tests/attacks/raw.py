@@ -4,6 +4,23 @@ from __future__ import annotations
 
 import socket
 from types import SimpleNamespace
+from typing import Any
+
+from flask import Flask
+from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser
+from waitress.task import WSGITask
+from werkzeug.test import run_wsgi_app
+
+READING = Adjustments(ident=None)
+BEHIND: Any = SimpleNamespace(
+    addr=("127.0.0.1", 1),
+    server=SimpleNamespace(adj=READING, effective_port=80, server_name="localhost"),
+    check_client_disconnected=lambda: False,
+)
+
+
+LINES = b"%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n%s\r\n"
 
 
 def ask(port: int, request: bytes, timeout_s: float = 20) -> SimpleNamespace:
@@ -19,8 +36,19 @@ def ask(port: int, request: bytes, timeout_s: float = 20) -> SimpleNamespace:
 
 def get(port: int, target: bytes, headers: bytes = b"", method: bytes = b"GET") -> SimpleNamespace:
     """Ask for a target as it is written, once."""
-    lines = b"%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n%s\r\n"
-    return ask(port, lines % (method, target, headers))
+    return ask(port, LINES % (method, target, headers))
+
+
+def get_here(app: Flask, target: bytes, method: bytes = b"GET") -> SimpleNamespace:
+    """Ask an application in this process for a target as it is written, read as its server would: code and body."""
+    request = HTTPRequestParser(READING)
+    rest = LINES % (method, target, b"")
+    while not request.completed:
+        rest = rest[request.received(rest) :]
+    if request.error:
+        return SimpleNamespace(code=request.error.code, head="", body=request.error.body.encode())
+    chunks, status, headers = run_wsgi_app(app, WSGITask(BEHIND, request).get_environment(), buffered=True)
+    return SimpleNamespace(code=int(status.split()[0]), head=str(headers), body=b"".join(chunks))
 
 
 def _is_whole(received: bytes) -> bool:
