@@ -94,15 +94,18 @@ def test_line_ends_in_texts_become_no_headers(house: House) -> None:
                 own_headers(house.ask("POST", path, OPERATOR, {}, data=form))
 
 
-@pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "///evil.example", "https://evil.example", "//evil.example/%2f..", "/%09/evil.example",
-                                    "javascript:alert(1)", "/.evil.example", "//localhost@evil.example", "%2f%2fevil.example", "/%5cevil.example", "//%0d%0aSet-Cookie:x=y"])  # fmt: skip
-def test_no_answer_leads_to_another_site(house: House, target: str) -> None:
-    for name in ("next", "back", "url", "to", "return", "redirect", "job", "q", "said", "part"):
-        own_headers(house.ask("GET", f"/?{name}={target}", OPERATOR, {"Referer": target}))
-        form = {"token": house.tokens[OPERATOR], name: target, "back": f"{name}={target}"}
-        answer = house.ask("POST", "/pause", OPERATOR, {"Referer": target}, data=form)
-        assert answer.headers["Location"].startswith("/?")
-        own_headers(answer)
+TARGETS = ["//evil.example", "/\\evil.example", "///evil.example", "https://evil.example", "//evil.example/%2f..", "/%09/evil.example",
+                                    "javascript:alert(1)", "/.evil.example", "//localhost@evil.example", "%2f%2fevil.example", "/%5cevil.example", "//%0d%0aSet-Cookie:x=y"]  # fmt: skip
+
+
+def test_no_answer_leads_to_another_site(house: House) -> None:
+    for target in TARGETS:
+        for name in ("next", "back", "url", "to", "return", "redirect", "job", "q", "said", "part"):
+            own_headers(house.ask("GET", f"/?{name}={target}", OPERATOR, {"Referer": target}))
+            form = {"token": house.tokens[OPERATOR], name: target, "back": f"{name}={target}"}
+            answer = house.ask("POST", "/pause", OPERATOR, {"Referer": target}, data=form)
+            assert answer.headers["Location"].startswith("/?"), (name, target)
+            own_headers(answer)
 
 
 def test_what_is_asked_for_as_bytes_leads_to_no_other_site_either(data: Path, server: Server) -> None:
@@ -135,31 +138,29 @@ def test_what_a_client_claims_of_its_way_is_not_believed_without_proxies(house: 
     assert "evil" not in str(answer.headers)
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"Host: localhost\r\nHost: evil.example\r\n", b"Host: evil.example\r\nHost: localhost\r\n", b"", b"Host:\r\n", b"Host: \xff\r\n", b"Host : localhost\r\n",
-        b"Host: localhost\r\n Host: evil.example\r\n", b"Host: evil.example\r\nX-Forwarded-Host: localhost\r\n", b"Host: localhost\x00\r\n",
-        b"Host: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n", b"Host: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n",
-        b"Host: localhost\r\nContent-Length: -1\r\n", b"Host: localhost\r\nContent-Length: +4\r\n", b"Host: localhost\r\nTransfer-Encoding: gzip\r\n",
-        b"Host: localhost\r\nTransfer-Encoding: xchunked\r\n", b"Host: localhost\r\nContent-Length: 99999999999999999999\r\n", b"Host: localhost\r\nExpect: nonsense\r\n",
-        b"Host: localhost\r\nX: " + b"a" * 300_000 + b"\r\n", b"Host: localhost\r\nbad header\r\n", b"Host: localhost\r\n: empty\r\n", b"Host: localhost\nX: y\r\n",
-    ],
-    ids=range(21),
-)  # fmt: skip
-def test_a_request_that_two_could_read_differently_makes_nothing_happen(
-    data: Path, server: Server, head: bytes
-) -> None:
+HEADS = [
+    b"Host: localhost\r\nHost: evil.example\r\n", b"Host: evil.example\r\nHost: localhost\r\n", b"", b"Host:\r\n", b"Host: \xff\r\n", b"Host : localhost\r\n",
+    b"Host: localhost\r\n Host: evil.example\r\n", b"Host: evil.example\r\nX-Forwarded-Host: localhost\r\n", b"Host: localhost\x00\r\n",
+    b"Host: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n", b"Host: localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n",
+    b"Host: localhost\r\nContent-Length: -1\r\n", b"Host: localhost\r\nContent-Length: +4\r\n", b"Host: localhost\r\nTransfer-Encoding: gzip\r\n",
+    b"Host: localhost\r\nTransfer-Encoding: xchunked\r\n", b"Host: localhost\r\nContent-Length: 99999999999999999999\r\n", b"Host: localhost\r\nExpect: nonsense\r\n",
+    b"Host: localhost\r\nX: " + b"a" * 300_000 + b"\r\n", b"Host: localhost\r\nbad header\r\n", b"Host: localhost\r\n: empty\r\n", b"Host: localhost\nX: y\r\n",
+]  # fmt: skip
+
+
+def test_a_request_that_two_could_read_differently_makes_nothing_happen(data: Path, server: Server) -> None:
     """What stands behind it would be a request of its own for a server that reads it otherwise."""
     body = (
         b"0\r\n\r\nPOST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 44\r\n\r\n"
         + json.dumps({"command": COMMAND}).encode()
     )
-    answer = raw.ask(server.port, b"POST /nope HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n" + body, timeout_s=3)
-    assert answer.code in (0, 400, 403, 404, 411, 413, 417, 431, 501), answer.head
-    assert b"Traceback" not in answer.body
-    assert list(data.glob("*.json")) == []
-    assert server.get("/health").code == 200
+    for head in HEADS:
+        request = b"POST /nope HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n" + body
+        answer = raw.ask(server.port, request, timeout_s=3)
+        assert answer.code in (0, 400, 403, 404, 411, 413, 417, 431, 501), (head[:200], answer.head)
+        assert b"Traceback" not in answer.body, head[:200]
+        assert list(data.glob("*.json")) == [], head[:200]
+        assert server.get("/health").code == 200, head[:200]
 
 
 # --- bodies
@@ -188,17 +189,26 @@ BODIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_is_too_much_is_refused_and_nothing_is_stored(house: House, name: str) -> None:
+def test_a_body_that_is_too_much_is_refused_and_nothing_is_stored(house: House) -> None:
     before = house.everything()
+    for name in BODIES:
+        send_body(house, name)
+        assert house.everything() == before, name
+
+
+def send_body(house: House, name: str) -> None:
+    """Send a body wherever one is taken; see that it is refused."""
     body = BODIES[name].encode("latin-1" if name == "bytes" else "utf-8")
     for method, path in (("POST", "/jobs"), ("POST", "/jobs/add"), ("PATCH", f"/jobs/{house.job.id}")):
         answer = house.ask(method, path, OPERATOR, {}, data=body)
-        assert answer.status_code == 400, (path, answer.text[:300])
-        assert len(answer.data) < 10_000
-        assert "Traceback" not in answer.text
+        assert answer.status_code == 400, (path, name, answer.text[:300])
+        assert len(answer.data) < 10_000, (path, name)
+        assert "Traceback" not in answer.text, (path, name)
     for path in ("status", "pid"):
-        assert house.ask("PUT", f"/jobs/{house.job.id}/{path}", OPERATOR, {}, data=body).status_code == 400
+        assert house.ask("PUT", f"/jobs/{house.job.id}/{path}", OPERATOR, {}, data=body).status_code == 400, (
+            path,
+            name,
+        )
     form = {
         "token": house.tokens[OPERATOR],
         "worker": "TestWorker",
@@ -207,8 +217,7 @@ def test_a_body_that_is_too_much_is_refused_and_nothing_is_stored(house: House, 
         "priority": body,
     }
     if body:
-        assert house.ask("POST", "/launch", OPERATOR, {}, data=form).status_code in (400, 413)
-    assert house.everything() == before
+        assert house.ask("POST", "/launch", OPERATOR, {}, data=form).status_code in (400, 413), name
 
 
 def test_a_body_beyond_the_limit_is_refused_before_it_is_read(house: House) -> None:
