@@ -16,7 +16,7 @@ from running_jobs.actions import Actions
 from running_jobs.errors import StorageFailed
 from running_jobs.settings import load_settings
 
-from .conftest import end_everything, kill_and_wait, wait_for, wait_for_end
+from .conftest import Server, end_everything, kill_and_wait, wait_for, wait_for_end
 
 
 @pytest.fixture
@@ -203,3 +203,30 @@ def test_what_can_never_run_is_ended_when_there_is_room(small: Actions, tmp_path
     filler.unlink()
     assert wait_for_end(store, then, 40).reason == f"job {first} ended error"
     check_files(small)
+
+
+def test_a_server_starts_shows_and_refuses_with_a_reason(small: Actions) -> None:
+    """Nothing new is stored, what is there is shown, and it goes on when there is room."""
+    ended = wait_for_end(small.store, run(small, "echo before"))
+    data = Path(small.settings.data)
+    filler = fill(small)
+    server = Server(data)
+    try:
+        before = set(os.listdir(data))
+        assert "echo before" in server.get(f"/?job={ended.id}").text
+        code = "from running_jobs import Worker\n\n\nclass Abc(Worker):\n    def run(self):\n        pass\n"
+        refused = [
+            server.request("PUT", "/workers/Abc", code.encode()),
+            server.request("POST", "/jobs", b'{"command": {"type": "exec", "cmd": "true"}}'),
+            server.post_form("/launch", {"cmd": "true"}),
+            server.post_form("/saved", {"keep_as": "nightly", "cmd": "true"}),
+        ]
+        assert [answer.code for answer in refused] == [507] * 4
+        assert all("Make room" in answer.text for answer in refused)
+        assert set(os.listdir(data)) - before <= {"saved", "workers"}  # empty folders
+        assert not list(data.rglob("*Abc*")) + list(data.rglob("nightly*"))
+        filler.unlink()
+        assert server.request("PUT", "/workers/Abc", code.encode()).code == 200
+        assert wait_for_end(small.store, run(small, "echo after")).status == "done"
+    finally:
+        server.kill()

@@ -106,7 +106,8 @@ def _is_loopback(host: str) -> bool:
 
 def _say_how_it_stands(settings: Settings) -> None:
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"Running Jobs: http://{shown}:{settings.port}{settings.url_prefix}/", flush=True)
+    with contextlib.suppress(OSError):  # into a file on a full disk
+        print(f"Running Jobs: http://{shown}:{settings.port}{settings.url_prefix}/", flush=True)
     if not users_of(settings):
         log.warning("No user is set: whoever reaches %s:%s can run commands.", settings.host, settings.port)
     defaults = Settings(data=settings.data)

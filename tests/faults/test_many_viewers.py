@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import resource
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,7 +54,7 @@ def test_two_hundred_viewers_of_the_page_and_of_a_growing_log(
         for viewer in viewers:
             viewer.close()
     wait_for(lambda: process.num_fds() < 60, lambda: f"descriptors given back: {process.num_fds()}")
-    assert threading.active_count() < 20
+    assert process.num_threads() < 20
 
 
 def test_a_flood_of_unknown_ids_is_kept_nowhere(local: LocalClient, launch: Callable[..., Any]) -> None:

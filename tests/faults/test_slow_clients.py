@@ -21,6 +21,7 @@ import pytest
 from running_jobs.job import Job
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
+from running_jobs.web import connections
 from running_jobs.web.application import build_app
 from running_jobs.web.connections import (
     ASKING_BYTES_PER_S,
@@ -87,9 +88,9 @@ class Clock:
         return self.at_s
 
 
-@pytest.fixture
-def here(data: Any) -> Iterator[SimpleNamespace]:
-    """Give the server as it is, but in this process, and with clocks for its connections and its archives' places."""
+@contextlib.contextmanager
+def served(data: Any) -> Iterator[SimpleNamespace]:
+    """Run the server as it is, but in this process, and with clocks for its connections and its archives' places."""
     app = build_app(load_settings(str(data)))
     clock = Clock()
     later = Clock()
@@ -98,10 +99,20 @@ def here(data: Any) -> Iterator[SimpleNamespace]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     port = int(server.effective_port)
-    client = Client(f"http://127.0.0.1:{port}")
-    yield SimpleNamespace(clock=clock, later=later, client=client, port=port, server=server)
-    server.close()
-    thread.join(20)
+    try:
+        client = Client(f"http://127.0.0.1:{port}")
+        yield SimpleNamespace(clock=clock, later=later, client=client, port=port, server=server)
+    finally:
+        server.task_dispatcher.shutdown()
+        server.close()
+        thread.join(20)
+
+
+@pytest.fixture
+def here(data: Any) -> Iterator[SimpleNamespace]:
+    """Give a server in this process."""
+    with served(data) as running:
+        yield running
 
 
 @pytest.fixture
@@ -201,24 +212,19 @@ def test_who_reads_nothing_of_what_is_large_keeps_nobody_waiting(server: Server,
     wait_for(lambda: process.num_fds() < 60, lambda: f"descriptors given back: {process.num_fds()}")
 
 
-@pytest.fixture
-def few_descriptors() -> Iterator[int]:
-    """Allow this process's children 220 open files; return how many connections a server then lets in."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (220, limits[1]))
-    yield 60
-    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
-def test_more_silent_connections_than_are_let_in_keep_nobody_out(
-    few_descriptors: int, start_server: Callable[..., Server]
-) -> None:
-    server = start_server()
-    process = psutil.Process(server.process.pid)
-    with connected(server.port, few_descriptors // 2), connected(server.port, few_descriptors, b"GET / HT"):
-        assert server.get("/").code == 200  # the client waits for 30 s at most
-        assert process.num_fds() < 220
-        assert server.get("/health").code == 200
+def test_more_silent_connections_than_are_let_in_keep_nobody_out(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (220, 220))  # of which 60 connections need at most 120
+    monkeypatch.setattr(connections, "IDLE_WHEN_CROWDED_S", 0.5)
+    with served(data) as here:
+        seen = []
+        accept = here.server.handle_accept
+        monkeypatch.setattr(
+            here.server, "handle_accept", lambda: (accept(), seen.append(len(here.server.active_channels)))
+        )
+        with connected(here.port, 30), connected(here.port, 60, b"GET / HT"):
+            assert here.client.get("/").code == 200  # the client waits for 30 s at most
+            assert here.client.get("/health").code == 200
+        assert 50 < max(seen) <= 60
 
 
 def test_a_download_that_nobody_reads_is_given_up_after_two_minutes(
