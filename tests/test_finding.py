@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import os
 import re
@@ -19,7 +20,7 @@ from werkzeug.test import TestResponse
 from running_jobs import index as index_module
 from running_jobs.actions import Actions
 from running_jobs.clocks import read_since, read_until
-from running_jobs.errors import InvalidJob
+from running_jobs.errors import InvalidJob, LockTimeout, StorageFailed
 from running_jobs.index import JobFilter, JobIndex
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, Job, from_iso, to_iso
 from running_jobs.settings import load_settings
@@ -324,13 +325,42 @@ def test_several_jobs_are_stopped_and_those_that_could_not_are_counted(forms: Fo
     ended = actions.submit({"command": CMD}).id
     actions.stop(ended)
     answer = select(forms, "stop", [*held, held[0], ended, "20200101-gone"], back="q=tr&since=24h")
-    assert said(forms, answer) == "3 jobs were asked to stop; 1 could not: it had ended already; 1 was gone."
+    assert said(forms, answer) == "3 jobs were asked to stop; 1 could not: it had ended already; 1 was gone already."
     assert {actions.store.get(job_id).status for job_id in held} == {"stop"}
     query = parse_qs(urlsplit(answer.location).query)
     assert (query["q"], query["since"]) == (["tr"], ["24h"])
     again = select(forms, "kill", held)
-    assert said(forms, again) == "0 jobs were killed; 3 could not: they had ended already."
+    assert said(forms, again) == "No job was killed; 3 could not: they had ended already."
     assert said(forms, select(forms, "stop", [])) == "No job was selected: nothing was done."
+    gone = select(forms, "delete", ["20200101-gone"], sure="1")
+    assert said(forms, gone) == "No job was deleted; 1 was gone already."
+
+
+@pytest.mark.parametrize(
+    ("in_the_way", "code"),
+    [(LockTimeout("/x", 5), 503), (StorageFailed("It", OSError(errno.ENOSPC, "full")), 507)],
+)
+def test_what_was_done_before_something_came_in_the_way_is_said(
+    forms: Forms, store: JobStore, monkeypatch: pytest.MonkeyPatch, in_the_way: Exception, code: int
+) -> None:
+    store.prepare()
+    jobs = [add(store, name) for name in ("one", "two", "three", "four")]
+    really_delete = Actions.delete
+
+    def delete(actions: Actions, job_id: str, by: str | None = None) -> None:
+        if job_id == jobs[3].id:
+            raise in_the_way
+        really_delete(actions, job_id, by)
+
+    monkeypatch.setattr(Actions, "delete", delete)
+    really_delete(forms.client.application.extensions["running_jobs"].actions, jobs[1].id)
+    answer = select(forms, "delete", [job.id for job in jobs], sure="1")
+    assert answer.status_code == code
+    told = re.findall(r'<p class="notice .*?>(.*?)</p>', answer.text)
+    assert told[0] == "2 jobs were deleted with their logs and results; 1 was gone already."
+    assert "try again" in told[1].lower()
+    first = select(forms, "delete", [jobs[3].id], sure="1")
+    assert 'class="notice good"' not in first.text
 
 
 def test_killing_several_reaches_those_that_run(forms: Forms, launch: Callable[..., Job], store: JobStore) -> None:
@@ -370,7 +400,7 @@ def test_deleting_several_asks_first_and_says_what_goes(forms: Forms, store: Job
     assert "job=" not in done.location
     assert list(store.ids()) == [runs.id]
     assert [path.name for path in data.glob(f"{jobs[0].id}*")] == []
-    assert "0 jobs were deleted" in said(forms, select(forms, "delete", [runs.id]))
+    assert "No job was deleted; 1 could not" in said(forms, select(forms, "delete", [runs.id]))
 
 
 def test_a_selection_is_checked(forms: Forms, actions: Actions) -> None:

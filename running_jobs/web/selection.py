@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from flask import Blueprint, g
@@ -19,10 +20,17 @@ from running_jobs.web.parts import Parts, parts
 from running_jobs.web.responses import code_of
 
 SHOWN_TITLES = 10
-_SAID = {
-    "stop": ("was asked to stop", "were asked to stop", "it had ended already", "they had ended already"),
-    "kill": ("was killed", "were killed", "it had ended already", "they had ended already"),
+_SAID = {  # of none, of one, of several; and why one or several could not
+    "stop": (
+        "was asked to stop",
+        "was asked to stop",
+        "were asked to stop",
+        "it had ended already",
+        "they had ended already",
+    ),
+    "kill": ("was killed", "was killed", "were killed", "it had ended already", "they had ended already"),
     "delete": (
+        "was deleted",
         "was deleted with its logs and results",
         "were deleted with their logs and results",
         "it is active; stop it first",
@@ -34,6 +42,16 @@ _COUNTS = re.compile(r"\d{1,4}(?:-\d{1,4}){3}", re.ASCII)
 blueprint = Blueprint("selection", __name__)
 
 
+@dataclass
+class _Counts:
+    """To how many jobs it was done, and how many were in the wrong state, gone, and unreadable."""
+
+    done: int = 0
+    refused: int = 0
+    gone: int = 0
+    unreadable: int = 0
+
+
 @blueprint.post("/selected")
 def act() -> AnyResponse | tuple[str, int] | str:
     """Stop, kill or delete the jobs that were selected: those that can be, and say of how many that is."""
@@ -43,17 +61,18 @@ def act() -> AnyResponse | tuple[str, int] | str:
         raise InvalidJob("verb or id", "expected stop, kill or delete, and the ids of jobs")
     if not ids:
         return to_page(back | {"said": "none-selected"})
+    counts = _Counts()
     try:
         if verb == "delete" and form.get("sure") != "1":
             question = question_of(parts(), ids)
             if question["jobs"]:
                 return render_page(back, question=question)
-        counts = _do(verb, ids)
-    except JobsError as error:  # the disk, a lock: what was done stays done
-        return render_page(back, error=error), code_of(error)
+        _do(verb, ids, counts)
+    except JobsError as error:  # the disk, a lock: what was done stays done, and is said
+        return render_page(back, _sentence(verb, counts) if counts != _Counts() else None, error), code_of(error)
     if verb == "delete" and back.get("job") in ids:
         back.pop("job")
-    return to_page(back | {"said": f"selected-{verb}", "counts": "-".join(map(str, counts))})
+    return to_page(back | {"said": f"selected-{verb}", "counts": "-".join(map(str, astuple(counts)))})
 
 
 def question_of(parts: Parts, ids: list[str]) -> dict[str, Any]:
@@ -87,28 +106,29 @@ def said_of_selected(args: Mapping[str, str]) -> str | None:
         return "No job was selected: nothing was done."
     if verb == said or verb not in _SAID or not _COUNTS.fullmatch(counts):
         return None
-    done, refused, gone, unreadable = map(int, counts.split("-"))
-    one, many, why_one, why_many = _SAID[verb]
+    return _sentence(verb, _Counts(*map(int, counts.split("-"))))
+
+
+def _sentence(verb: str, counts: _Counts) -> str:
+    done, refused, gone, unreadable = astuple(counts)
+    none, one, many, why_one, why_many = _SAID[verb]
+    first = f"{done} jobs {many}" if done > 1 else (f"1 job {one}" if done else f"No job {none}")
     could_not = [
         f"{refused} could not: {why_one if refused == 1 else why_many}" if refused else "",
-        f"{gone} {'was' if gone == 1 else 'were'} gone" if gone else "",
+        f"{gone} {'was' if gone == 1 else 'were'} gone already" if gone else "",
         f"{unreadable} cannot be read" if unreadable else "",
     ]
-    first = f"{done} {'job' if done == 1 else 'jobs'} {one if done == 1 else many}"
     return "; ".join([first, *filter(None, could_not)]) + "."
 
 
-def _do(verb: str, ids: list[str]) -> tuple[int, int, int, int]:
-    """Return how many jobs it was done to, how many were in the wrong state, gone, and unreadable."""
-    done = refused = gone = unreadable = 0
+def _do(verb: str, ids: list[str], counts: _Counts) -> None:
     for job_id in ids:
         try:
             getattr(parts().actions, verb)(job_id, by=g.user)
-            done += 1
+            counts.done += 1
         except WrongState:
-            refused += 1
+            counts.refused += 1
         except NoSuchJob:
-            gone += 1
+            counts.gone += 1
         except UnreadableJob:
-            unreadable += 1
-    return done, refused, gone, unreadable
+            counts.unreadable += 1
