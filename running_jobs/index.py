@@ -22,6 +22,7 @@ from running_jobs.summaries import Summary, summarize
 from running_jobs.tallies import Tallies, Tally
 
 READ_ON_S = 0.1  # so that a few thousand jobs are read within the first request
+SLICE_S = 0.01  # for which a search reads before it lets others in
 KEPT_PAGES = 100  # pages that are kept until something changes: whoever looks on asks for the same ones again
 
 
@@ -80,6 +81,8 @@ class JobIndex:
 
     def page(self, wanted: JobFilter, before: str | None = None, limit: int = 50) -> Page:
         """Return at most `limit` jobs older than the id `before`, or the newest, that fit a filter."""
+        if self._follower is None or len(self._rows) < len(self._order):
+            self._read_for(wanted, before, limit)
         with self._lock:
             self._refresh()
             asked = (wanted, before, limit)
@@ -157,6 +160,22 @@ class JobIndex:
         with self._lock:
             self._refresh()
             return dict(self._problems)
+
+    def _read_for(self, wanted: JobFilter, before: str | None, limit: int) -> None:
+        """Read what a page needs, and let others in now and then: a search may need all."""
+        missing, before = (float("inf"), None) if wanted.since else (limit + 1, before)
+        at = 1
+        while at and missing:
+            with self._lock:
+                self._refresh()
+                until = time.monotonic() + SLICE_S
+                at = bisect.bisect_left(self._order, before or "~") if len(self._rows) < len(self._order) else 0
+                while at and missing and time.monotonic() < until:
+                    at -= 1
+                    before = self._order[at]
+                    row = self._row(before)
+                    missing -= bool(row and wanted.fits(row))
+            time.sleep(SLICE_S / 4)
 
     def _find(self, wanted: JobFilter, before: str | None, limit: int) -> Page:
         rows: list[Summary] = []
