@@ -31,11 +31,13 @@ from requests.adapters import HTTPAdapter
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from werkzeug.security import generate_password_hash
 
 from running_jobs import http_spec
 from running_jobs.errors import InvalidJob
 
 from ..conftest import Server, end_everything, wait_for
+from .house import CHEAP
 
 USER, PASSWORD = "alice", "correct horse"
 LARGE = 150
@@ -229,7 +231,8 @@ def main() -> int:
         shell = Path(folder, "shell")
         shell.write_text("#!/bin/sh\nexit 0\n")
         shell.chmod(0o700)
-        guard = f'user = "{USER}"\npassword = "{PASSWORD}"\n' if asked.user else ""
+        hashed = generate_password_hash(PASSWORD, CHEAP)  # wrong passwords are tried with every operation
+        guard = f'user = "{USER}"\npassword = "{hashed}"\n' if asked.user else ""
         (data / "config.toml").write_text(CONFIG.format(shell=shell) + guard)
         server = Server(data)
         try:
