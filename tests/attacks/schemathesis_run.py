@@ -222,10 +222,11 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=100, help="random requests of an operation, at most")
     parser.add_argument("--user", action="store_true", help="with a user set")
     parser.add_argument("--only", help="only paths that this regular expression fits")
+    parser.add_argument("--remember", help="a folder for the table of characters, which takes two seconds to be made")
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        set_hypothesis_home_dir(folder)
+        set_hypothesis_home_dir(asked.remember or folder)
         data = Path(folder, "data")
         data.mkdir()
         shell = Path(folder, "shell")

@@ -18,8 +18,12 @@ SEED = os.environ.get("RUNNING_JOBS_SEED", "20261121")
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("arguments", [("--examples", "2"), ("--examples", "1", "--user")], ids=["no user", "a user"])
-def test_every_answer_is_one_that_is_described_and_nothing_invalid_is_taken(arguments: tuple[str, ...]) -> None:
-    program = [sys.executable, "-m", "tests.attacks.schemathesis_run", "--seed", SEED, *arguments]
+def test_every_answer_is_one_that_is_described_and_nothing_invalid_is_taken(
+    arguments: tuple[str, ...], cache: pytest.Cache
+) -> None:
+    remembered = str(cache.mkdir("hypothesis"))
+    program = [sys.executable, "-m", "tests.attacks.schemathesis_run", "--seed", SEED, "--remember", remembered]
+    program += arguments
     environ = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
     done = subprocess.run(program, cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, f"seed {SEED}: {done.stdout[-10_000:]}{done.stderr[-3000:]}"
