@@ -34,6 +34,7 @@ from running_jobs import files
 from running_jobs.actions import Actions
 from running_jobs.cli import main
 from running_jobs.job import Job
+from running_jobs.processes import ENGINE_MARK
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
@@ -46,6 +47,7 @@ PACKAGES = {
     "openssl": "openssl",
     "povray": "povray",
 }
+TEST_MARK = "LC_RUNNING_JOBS_TEST"  # names a test's data directory; the engine passes on what begins with LC_
 BROWSER_OPTIONS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -151,6 +153,18 @@ def runners_of(store: JobStore) -> list[psutil.Process]:
     return found
 
 
+def engine_of(data: Path) -> list[psutil.Process]:
+    """Return the dispatchers and runners that a test has started, those too whose title tells of no job."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError, psutil.Error):
+            variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
+            if f"{TEST_MARK}={data}".encode() in variables and f"{ENGINE_MARK}=1".encode() in variables:
+                process = psutil.Process(int(name))
+                found += [] if is_gone(process) else [process]
+    return found
+
+
 def remove_tree(path: Path) -> None:
     """Remove a folder in which a runner or dispatcher that is just ending may still make a file."""
     wait_for(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists(), f"{path} to be gone")
@@ -186,7 +200,8 @@ def end_everything(data: Path) -> None:
     with contextlib.suppress(OSError):
         (data / "paused").touch()
     while time.monotonic() < deadline:
-        victims = [process for process in (dispatcher_of(data), *runners_of(store), *processes_of(data)) if process]
+        engine = (dispatcher_of(data), *runners_of(store), *engine_of(data))
+        victims = [process for process in (*engine, *processes_of(data)) if process]
         if not victims:
             if try_to_be_the_dispatcher(store):
                 return
@@ -207,6 +222,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory.mkdir()
     (directory / "config.toml").write_text("slots = 4\ngrace_seconds = 1\n")
     monkeypatch.setenv("JOBS_DATA", str(directory))
+    monkeypatch.setenv(TEST_MARK, str(directory))
     yield directory
     end_everything(directory)
 

@@ -25,7 +25,17 @@ from running_jobs.runner import run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
-from .conftest import dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_session, wait_for_status
+from .conftest import (
+    dispatcher_of,
+    end_everything,
+    engine_of,
+    is_gone,
+    kill_and_wait,
+    wait_for,
+    wait_for_end,
+    wait_for_session,
+    wait_for_status,
+)
 
 
 @pytest.fixture
@@ -109,6 +119,14 @@ def test_a_runner_without_a_job_holds_nothing(one_slot: Actions) -> None:
         assert (len(pipes), len(set(pipes))) == (2, 2)
         assert set(held) - set(pipes) == {"/dev/null"}
         assert (runner.cwd(), runner.children()) == ("/", [])
+
+
+def test_a_runner_that_stays_without_a_job_is_found_and_ended_after_a_test(one_slot: Actions, data: Path) -> None:
+    with spare_after_a_job(one_slot) as (runner, _):
+        runner.suspend()  # it neither takes a job nor notices that its dispatcher is gone
+        assert {process.pid for process in engine_of(data)} == {runner.pid, dispatcher_of(data).pid}
+        end_everything(data)
+        assert is_gone(runner)
 
 
 def test_nothing_of_one_job_is_in_the_next(one_slot: Actions, tmp_path: Path) -> None:
