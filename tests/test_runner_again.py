@@ -124,9 +124,13 @@ def test_a_runner_without_a_job_holds_nothing(one_slot: Actions) -> None:
 def test_a_runner_that_stays_without_a_job_is_found_and_ended_after_a_test(one_slot: Actions, data: Path) -> None:
     with spare_after_a_job(one_slot) as (runner, _):
         runner.suspend()  # it neither takes a job nor notices that its dispatcher is gone
-        assert {process.pid for process in engine_of(data)} == {runner.pid, dispatcher_of(data).pid}
-        end_everything(data)
-        assert is_gone(runner)
+        try:
+            assert {process.pid for process in engine_of(data)} == {runner.pid, dispatcher_of(data).pid}
+            end_everything(data)
+            assert is_gone(runner)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                runner.kill()
 
 
 def test_nothing_of_one_job_is_in_the_next(one_slot: Actions, tmp_path: Path) -> None:
