@@ -16,7 +16,7 @@ from running_jobs.store import JobStore
 
 from .conftest import Server, wait_for, wait_for_end, wait_for_status
 from .page import Gate, Page
-from .test_accessibility import findings, look
+from .test_accessibility import be_as_wide_as, findings, prefer
 
 CMD = {"type": "exec", "cmd": "true"}
 TICKED = "return [...document.querySelectorAll('#jobs input:checked')].map((box) => box.closest('tr').querySelector('a').text)"
@@ -304,7 +304,8 @@ def test_on_a_phone_jobs_are_ticked_and_the_bar_is_in_sight(page: Page, store: J
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (360, "dark")])
 def test_what_is_ticked_asked_and_explained_meets_wcag(page: Page, store: JobStore, width: int, scheme: str) -> None:
     [job] = add_jobs(store, "one")
-    look(page, width, scheme)
+    be_as_wide_as(page, width)
+    prefer(page, scheme)
     try:
         page.open("/?since=2020-01-01").click("#jobs .pick")
         assert findings(page) == []

@@ -17,7 +17,7 @@ from .conftest import Server, wait_for, wait_for_end
 from .page import Gate, Page
 from .test_log_view import HOSTILE, shown_on, texts
 
-TQDM = "import sys, time; from tqdm import tqdm\nfor _ in tqdm(range(60), file=sys.stdout): time.sleep(0.03)"
+TQDM = "import sys, time; from tqdm import tqdm\nfor _ in tqdm(range(150), file=sys.stdout): time.sleep(0.03)"
 LONGEST_TASK_MS = 200
 MOST_LINES = 4000 + 25
 IN_SIGHT = """
@@ -72,7 +72,7 @@ def test_a_tqdm_run_is_one_line_that_changes(page: Page, tmp_path: Path) -> None
     page.launch(f"{python(TQDM)}; {gate.wait}")
     seen = set()
     wait_for(lambda: page.log, "its first output")
-    while not any("60/60" in line for line in page.log):
+    while not any("150/150" in line for line in page.log):
         lines = page.log
         assert len(lines) == 1
         seen |= set(lines)

@@ -23,6 +23,7 @@ from running_jobs.store import JobStore
 
 from .conftest import (
     PROJECT,
+    TEST_MARK,
     dispatcher_of,
     is_gone,
     kill_and_wait,
@@ -143,7 +144,7 @@ def test_it_sees_nothing_of_the_environment_of_who_started_it(
     monkeypatch.setenv("TOKEN", "x")
     launch("true")
     dispatcher = wait_for(lambda: dispatcher_of(data))
-    assert set(dispatcher.environ()) <= {*engine.PASSED_ON, ENGINE_MARK, "LC_CTYPE", "LC_ALL"}
+    assert set(dispatcher.environ()) <= {*engine.PASSED_ON, ENGINE_MARK, "LC_CTYPE", "LC_ALL", TEST_MARK}
     assert dispatcher.cmdline()[1:3] == ["-I", "-S"]
     assert dispatcher.num_threads() == 1
 
@@ -351,15 +352,22 @@ def test_a_removed_directory_is_not_made_again(launch, store: JobStore, data: Pa
     data.mkdir()
 
 
-def test_a_full_disk_at_the_claim_is_tried_again(actions: Actions, data: Path, launch, store: JobStore) -> None:
-    """A folder in place of the results folder's name makes the claim fail as a full disk would, until it is mended."""
+def test_a_disk_that_refuses_the_claim_is_tried_again(actions: Actions, launch, store: JobStore) -> None:
+    """A log on a read-only mount makes the claim fail as a failing disk would, until it can be written again."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
     actions.pause(True)
     job = launch("echo ran")
-    Path(store.paths.results(job.id)).write_text("in the way")
-    actions.pause(False)
-    wait_for(lambda: Path(store.paths.errors).exists() and "still queued" in Path(store.paths.errors).read_text())
-    assert store.get(job.id).status == "queued"
-    os.unlink(store.paths.results(job.id))
+    log = store.paths.out(job.id)
+    if subprocess.run(["mount", "--bind", log, log], capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", log], check=True)
+        actions.pause(False)
+        wait_for(lambda: Path(store.paths.errors).exists() and "was not run" in Path(store.paths.errors).read_text())
+        assert store.get(job.id).status == "queued"
+    finally:
+        subprocess.run(["umount", "-l", log], check=True)
     assert wait_for_end(store, job.id).attempt == 1
 
 
