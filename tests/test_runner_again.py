@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +16,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from running_jobs import files
 from running_jobs.actions import Actions
 from running_jobs.executors.local import MOST_JOBS
 from running_jobs.job import ACTIVE, QUEUED, Job
 from running_jobs.processes import boot_id, look_at
 from running_jobs.recovery import declare_lost
-from running_jobs.runner import run_attempt
-from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 from .conftest import (
+    PROJECT,
     dispatcher_of,
     end_everything,
     engine_of,
@@ -160,20 +159,39 @@ def test_what_could_not_be_started_is_nothing_to_the_next(one_slot: Actions, tmp
     assert (ran.status, out(one_slot.store, ran), ran.pid) == ("done", "/\n", lost.pid)
 
 
-def test_a_command_that_finds_no_process_just_now_is_put_back(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_process(*_: object, **__: object) -> int:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/bin/sh")
+PUT_BACK = """
+import errno, os, sys
+sys.path.insert(0, sys.argv[1])
+from running_jobs.runner import become_runner, run_attempt
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
 
+def no_process(*_, **__):
+    if "stop" in sys.argv:
+        store.update(job_id, lambda job: {"asked": {"verb": "stop", "by": "vera", "at": job.created_at}})
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/bin/sh")
+
+store, job_id = JobStore(sys.argv[2]), sys.argv[3]
+os.posix_spawn = no_process
+become_runner()
+assert run_attempt(store, Settings(data=sys.argv[2]), job_id, store.version(job_id))
+"""
+
+
+def without_a_process(store: JobStore, *what: str) -> Job:
+    """Run a job in a process of its own that can start no other, and return it as it is then."""
     store.prepare()
     job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
-    monkeypatch.setattr(os, "posix_spawn", no_process)
-    settings = Settings(data=store.paths.data)
-    run_attempt(store, settings, job.id, store.version(job.id))
-    found = store.get(job.id)
+    program = [sys.executable, "-I", "-S", "-c", PUT_BACK, str(PROJECT), store.paths.data, job.id, *what]
+    subprocess.run(program, check=True, timeout=60)
+    return store.get(job.id)
+
+
+def test_a_command_that_finds_no_process_just_now_is_put_back(store: JobStore) -> None:
+    found = without_a_process(store)
     assert (found.status, found.attempt, found.attempts, found.pid) == ("queued", 0, [], None)
     assert found.reason == "could not start yet: /bin/sh: Resource temporarily unavailable"
     assert found.not_before is not None
-    assert not files.is_locked(store.paths.out(job.id))
 
 
 def test_a_job_that_leaves_processes_keeps_its_runner_from_the_next(one_slot: Actions) -> None:
@@ -254,17 +272,8 @@ def test_a_pause_holds_a_job_that_was_handed_over_already(one_slot: Actions) -> 
     assert wait_for_end(one_slot.store, after.id).status == "done"
 
 
-def test_a_job_put_back_is_stopped_if_that_was_asked(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.prepare()
-    job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
-
-    def no_process(*_: object, **__: object) -> int:
-        store.update(job.id, lambda job: {"asked": {"verb": "stop", "by": "vera", "at": job.created_at}})
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/bin/sh")
-
-    monkeypatch.setattr(os, "posix_spawn", no_process)
-    run_attempt(store, Settings(data=store.paths.data), job.id, store.version(job.id))
-    found = store.get(job.id)
+def test_a_job_put_back_is_stopped_if_that_was_asked(store: JobStore) -> None:
+    found = without_a_process(store, "stop")
     assert found.status == "stop"
     assert found.reason == "stopped by vera (could not start: /bin/sh: Resource temporarily unavailable)"
 
