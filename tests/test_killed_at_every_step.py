@@ -23,7 +23,7 @@ from running_jobs.settings import load_settings
 
 from .conftest import PROJECT, dispatcher_of, end_everything, wait_for
 
-KTH = 1 if os.environ.get("TEST_EVERY_STEP") == "1" else 40
+KTH = 1 if os.environ.get("TEST_EVERY_STEP") == "1" else 25
 FROM = int(os.environ.get("TEST_STEPS_FROM", "7"))
 PARTS = 4
 
