@@ -224,7 +224,6 @@ class Actions:
     def _store_new(self, templates: Sequence[Job], by: str | None) -> list[Job]:
         codes = self._admission.look_at_code(templates)
         kept = [code if job.status is QUEUED else None for job, code in zip(templates, codes)]
-        self.store.prepare()
         jobs = self.store.create_all(templates, _by("submitted", by), kept)
         if any(job.status is QUEUED for job in jobs):
             self.wake()

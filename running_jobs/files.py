@@ -23,11 +23,21 @@ _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
 
 def open_private(path: str, flags: int) -> int:
     """Open a file, made 0600 if `flags` hold O_CREAT, and return its descriptor. Raise OSError (ELOOP for a link)."""
+    return _open(path, flags)[0]
+
+
+def make_private_file(path: str) -> int:
+    """Make a file that is not there yet, open for writing, and return its descriptor. Raise OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, PRIVATE)
+
+
+def _open(path: str, flags: int) -> tuple[int, os.stat_result]:
     descriptor = os.open(path, flags | _SAFE | os.O_NONBLOCK, PRIVATE)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a FIFO or device laid in its place must not hang us
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):  # a FIFO or device laid in its place must not hang us
         os.close(descriptor)
         raise OSError(errno.EINVAL, "Not a regular file", path)
-    return descriptor
+    return descriptor, found
 
 
 def make_private_directory(path: str) -> bool:
@@ -79,10 +89,9 @@ def write_atomically(path: str, data: bytes, sync: bool) -> None:
 def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
     """Write a file in place of what may be there; if that fails, there is none. Return its inode and time in ns."""
     try:
-        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = make_private_file(path)
     except FileExistsError:
-        os.unlink(path)  # what a killed writer left, maybe a link
-        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = _take_over(path, len(data))
     try:
         write_all(descriptor, data)
         if sync:
@@ -97,14 +106,27 @@ def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
         os.close(descriptor)
 
 
+def _take_over(path: str, size: int) -> int:
+    """Open what is there to be written over: a new file costs more. A link or what is open to others is replaced."""
+    with contextlib.suppress(OSError):
+        descriptor, found = _open(path, os.O_WRONLY)
+        if found.st_nlink == 1 and stat.S_IMODE(found.st_mode) == PRIVATE:
+            if found.st_size > size:
+                os.ftruncate(descriptor, size)
+            return descriptor
+        os.close(descriptor)
+    os.unlink(path)
+    return make_private_file(path)
+
+
 def append_line(path: str, line: str) -> int:
     """Append one line and return how long the file was; a part of a line that was left before is closed first.
 
     If the disk is full now, what was written of the line is taken back: only for those who append under a lock.
     """
-    descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    descriptor, found = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
-        size = os.fstat(descriptor).st_size
+        size = found.st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         try:
             write_all(descriptor, (b"\n" if torn else b"") + line.encode(errors="replace") + b"\n")
@@ -119,9 +141,9 @@ def append_line(path: str, line: str) -> int:
 
 def read_bounded(path: str, limit: int) -> bytes:
     """Read a whole file. Raise OSError EFBIG if it is larger than limit bytes."""
-    descriptor = open_private(path, os.O_RDONLY)
+    descriptor, found = _open(path, os.O_RDONLY)
     try:
-        size = os.fstat(descriptor).st_size
+        size = found.st_size
         if size > limit:
             raise OSError(errno.EFBIG, "File too large", path)
         data = os.read(descriptor, size + 1)
@@ -134,9 +156,9 @@ def read_bounded(path: str, limit: int) -> bytes:
 
 def read_from(path: str, offset: int, limit: int) -> tuple[bytes, int]:
     """Read at most limit bytes from an offset, counted from the end if negative. Return them and the next offset."""
-    descriptor = open_private(path, os.O_RDONLY)
+    descriptor, found = _open(path, os.O_RDONLY)
     try:
-        size = os.fstat(descriptor).st_size
+        size = found.st_size
         start = max(0, size + offset) if offset < 0 else min(offset, size)
         data = os.pread(descriptor, limit, start)
         return data, start + len(data)
@@ -183,8 +205,12 @@ def is_locked(path: str) -> bool:
 
 def names_file(path: str, descriptor: int) -> bool:
     """Say whether path still names the open file."""
+    return _is_at(path, os.fstat(descriptor))
+
+
+def _is_at(path: str, opened: os.stat_result) -> bool:
     try:
-        named, opened = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
+        named = os.lstat(path)
     except FileNotFoundError:
         return False
     return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
@@ -193,10 +219,10 @@ def names_file(path: str, descriptor: int) -> bool:
 def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
     """Lock a file exclusively, made if missing, and return its descriptor; closing it unlocks. Raise LockTimeout."""
     while True:
-        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        descriptor, opened = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             wait_for_lock(descriptor, path, wait_s)
-            if names_file(path, descriptor):
+            if _is_at(path, opened):
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -17,7 +17,7 @@ from running_jobs.journal import append_unlocked, journal_line, put_aside
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
-_MARK_BYTES = 60
+_NOTE_BYTES = 60
 MAX_WISHED_BYTES = 4 << 20  # so that there is room for what becomes of it
 
 _NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
@@ -53,22 +53,19 @@ class JobFiles:
         """Make the marker of a job that is not settled."""
         os.close(files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT))
 
-    def mark_session(self, job_id: str, session: int, earliest: int, latest: int) -> None:
-        """Write into a marker which session the job's command has, and between which ticks since boot it began.
+    def note_session(self, job_id: str, session: int, earliest: int, latest: int) -> None:
+        """Note which session a job's command has, and between which ticks since boot it began.
 
-        If that fails, there are other ways to know the command.
+        The note stands where the next record is to be, until that takes its place. If it cannot be written, there are
+        other ways to know the command.
         """
         with contextlib.suppress(OSError):
-            marker = files.open_private(self.paths.marker(job_id), os.O_WRONLY | os.O_CREAT)
-            try:
-                os.pwrite(marker, (b"%d %d %d" % (session, earliest, latest)).ljust(_MARK_BYTES), 0)
-            finally:
-                os.close(marker)
+            files.write_anew(self.paths.prepared(job_id), b"%d %d %d" % (session, earliest, latest), sync=False)
 
-    def marked_session(self, job_id: str) -> tuple[int, int, int] | None:
-        """Return what mark_session wrote last, or None."""
+    def noted_session(self, job_id: str) -> tuple[int, int, int] | None:
+        """Return what note_session wrote last, or None."""
         try:
-            session, earliest, latest = files.read_bounded(self.paths.marker(job_id), _MARK_BYTES).split()
+            session, earliest, latest = files.read_bounded(self.paths.prepared(job_id), _NOTE_BYTES).split()
             return int(session), int(earliest), int(latest)
         except (OSError, ValueError):
             return None
@@ -82,14 +79,20 @@ class JobFiles:
             with contextlib.suppress(OSError):
                 folders.remove(path)
 
-    def write_new(self, job: Job, detail: str, code: bytes | None) -> None:
-        """Write a job that was not there, with the code it keeps; the directory's names are still to be synced."""
-        self._make_files(job, code)
-        self._write(job, job.status.value, detail, False, MAX_WISHED_BYTES)
+    def begin(self, job_id: str) -> int | None:
+        """Make the file of a record where nobody looks for it, and return its descriptor; None if somebody did.
 
-    def write_unfinished(self, job: Job) -> None:
-        """Write the record of a job that is not there yet where nobody looks for it. This takes no lock."""
-        files.write_anew(self.paths.unfinished(job.id), _content_of(job, MAX_WISHED_BYTES), self.sync)
+        As long as it is there, nobody else stores a job of that id.
+        """
+        with contextlib.suppress(FileExistsError):
+            return files.make_private_file(self.paths.unfinished(job_id))
+        return None
+
+    def write_unfinished(self, descriptor: int, job: Job) -> None:
+        """Write the record of a job that is not there yet into the file that was made for it. This takes no lock."""
+        files.write_all(descriptor, _content_of(job, MAX_WISHED_BYTES))
+        if self.sync:
+            os.fsync(descriptor)
 
     def discard_unfinished(self, job_id: str) -> None:
         """Remove a record of which nothing came."""
@@ -97,16 +100,16 @@ class JobFiles:
             os.unlink(self.paths.unfinished(job_id))
 
     def publish(self, job: Job, detail: str, code: bytes | None) -> None:
-        """Have a job be there whose record was written by `write_unfinished`, as write_new does."""
-        self._make_files(job, code)
-        self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
-
-    def _make_files(self, job: Job, code: bytes | None) -> None:
-        self.mark_open(job.id)
+        """Have a job be there whose record was written; the directory's names are still to be synced."""
+        try:  # another name for the same file: a new file costs more
+            os.link(self.paths.unfinished(job.id), self.paths.marker(job.id), follow_symlinks=False)
+        except OSError:
+            self.mark_open(job.id)
         if code is not None:
             self.keep_code(job.id, code)
         for path in (self.paths.out(job.id), self.paths.err(job.id)):
-            os.close(files.open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.close(files.make_private_file(path))
+        self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
 
     @contextlib.contextmanager
     def prepared(self, job: Job) -> Iterator[tuple[int, int]]:

@@ -61,7 +61,7 @@ class JobPaths:
         return f"{self.data}/.{job_id}.json.new"
 
     def prepared(self, job_id: str) -> str:
-        """Return the path of a job's next record while its runner writes it."""
+        """Return the path of a job's next record while its runner writes it, and of a note until then."""
         return f"{self.data}/.{job_id}.json.next"
 
     def unfinished_code(self, job_id: str) -> str:
@@ -77,7 +77,7 @@ class JobPaths:
         return f"{self.data}/run/awaited/{job_id}"
 
     def marker(self, job_id: str) -> str:
-        """Return the path of the empty file that stands for a job that is not settled."""
+        """Return the path of the file that stands for a job that is not settled; what it holds says nothing."""
         return f"{self.data}/run/open/{job_id}"
 
 

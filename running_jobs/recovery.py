@@ -72,10 +72,10 @@ def _end_leftovers(store: JobStore, job: Job) -> list[str]:
 def _session_of(store: JobStore, job: Job) -> tuple[int | None, int | None]:
     if job.session is not None:
         return job.session, job.session_started
-    marked = store.files.marked_session(job.id)  # its runner died before it came to write it down
-    if marked is None:
+    noted = store.files.noted_session(job.id)  # its runner died before it came to write it down
+    if noted is None:
         return None, None
-    session, earliest, latest = marked
+    session, earliest, latest = noted
     leader = look_at(session)
     return session, leader.started if leader and earliest <= leader.started <= latest else earliest
 

@@ -136,7 +136,7 @@ class _Attempt:
             earliest = ticks_since_boot()
             self.family.first, self.ending.problem, self.ending.may_pass = start(command)
             if self.family.first:
-                self.store.files.mark_session(self.job_id, self.family.first, earliest, ticks_since_boot())
+                self.store.files.note_session(self.job_id, self.family.first, earliest, ticks_since_boot())
                 self.note_session_at = time.monotonic() + NOTE_SESSION_S
         return True
 

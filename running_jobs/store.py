@@ -45,6 +45,7 @@ from running_jobs.paths import JobPaths
 from running_jobs.settings import Settings
 
 ROTATE_BYTES = 16 << 20
+PREPARE_EVERY_S = 1.0  # that is asked for before each new job
 
 _REFUSALS_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.ENFILE}
 
@@ -63,6 +64,7 @@ class JobStore:
         self.files = JobFiles(self.paths, sync, clock, rotate_bytes)
         self._awaited = Awaited(self.paths, self.files)
         self._creation = Creation(self.files, self._awaited, self.ids, self.door)
+        self._prepare_again_at = 0.0
         self._turn = _thread.allocate_lock()  # threading would be dear for the dispatcher
 
     @classmethod
@@ -82,6 +84,7 @@ class JobStore:
                         self._awaited.note(self.get(job_id))
         except OSError as error:
             raise StorageFailed(f"The data directory {self.paths.data}", error) from error
+        self._prepare_again_at = time.monotonic() + PREPARE_EVERY_S
 
     # --- reading
 
@@ -145,9 +148,13 @@ class JobStore:
         StorageFailed, with nothing stored. Nobody sees or claims one of several before all are there: that takes the
         lock, which is held meanwhile.
         """
-        if len(templates) == 1:
-            return [self._creation.create(templates[0], detail, codes[0] if codes else None)]
-        return self._creation.create_all(templates, detail, codes or [None] * len(templates))
+        try:
+            return self._create_all(templates, detail, codes or [None] * len(templates))
+        except (DataGone, StorageFailed) as error:  # a folder may be deleted when nothing runs
+            if isinstance(error, StorageFailed) and not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        self.prepare()
+        return self._create_all(templates, detail, codes or [None] * len(templates))
 
     def transition(
         self, job_id: str, allowed: Collection[JobStatus], to: JobStatus, detail: str = "", **changes: Any
@@ -227,6 +234,13 @@ class JobStore:
                 self.files.remove(job_id)
             except OSError as error:
                 raise StorageFailed(f"The deletion of job {job_id}", error) from error
+
+    def _create_all(self, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
+        if time.monotonic() > self._prepare_again_at:
+            self.prepare()
+        if len(templates) == 1:
+            return [self._creation.create(templates[0], detail, codes[0])]
+        return self._creation.create_all(templates, detail, codes)
 
     def pause(self, paused: bool) -> None:
         """Start nothing new from now on, or start again."""

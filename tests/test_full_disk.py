@@ -16,7 +16,7 @@ from running_jobs.actions import Actions
 from running_jobs.errors import StorageFailed
 from running_jobs.settings import load_settings
 
-from .conftest import Server, end_everything, kill_and_wait, wait_for, wait_for_end
+from .conftest import Server, end_everything, kill_and_wait, wait_for, wait_for_end, wait_for_session
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_job_that_fills_it_again_and_again_can_be_killed(small: Actions) -> No
 def test_an_end_that_cannot_be_written_is_written_as_soon_as_it_can(small: Actions) -> None:
     store = small.store
     ending = run(small, "while [ ! -e $JOB_FILES/go ]; do sleep 0.02; done; exit 7")
-    wait_for(lambda: store.get(ending).status == "active")
+    wait_for_session(store, ending)  # from then on there is no file that its next record could be written into
     Path(store.paths.results(ending), "go.not").touch()
     filler = fill(small)
     Path(store.paths.results(ending), "go").touch()
@@ -149,6 +149,7 @@ def test_another_attempt_follows_as_soon_as_there_is_room(small: Actions, tmp_pa
     line = f"echo $JOB_ATTEMPT >> {ran}; while [ ! -e {go} ]; do sleep 0.02; done; [ $JOB_ATTEMPT = 3 ]"
     failing = run(small, line, retries=2, retry_delay=0)
     wait_for(lambda: ran.exists())
+    wait_for_session(store, failing)
     filler = fill(small, reserves=reserves)
     go.touch()
     if reserves:  # the next attempt begins at the cost of them

@@ -341,7 +341,7 @@ def test_figures_of_a_job_are_its_own(one_slot: Actions) -> None:
     assert wait_for_end(one_slot.store, after.id).usage["cpu_s"] < 0.1
 
 
-def test_a_session_that_only_its_marker_tells_is_ended(store: JobStore) -> None:
+def test_a_session_that_only_a_note_tells_is_ended(store: JobStore) -> None:
     """Its runner died between the start of the command and the record that tells its session."""
     store.prepare()
     job = store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": "x"}, cwd="/"))
@@ -349,7 +349,7 @@ def test_a_session_that_only_its_marker_tells_is_ended(store: JobStore) -> None:
     left = psutil.Process(pid)
     try:
         found = look_at(pid)
-        store.files.mark_session(job.id, pid, found.started - 1, found.started + 1)
+        store.files.note_session(job.id, pid, found.started - 1, found.started + 1)
         claim = {"status": ACTIVE, "pid": 1, "pid_started": 0, "boot_id": boot_id(), "attempt": 1, "attempts": [{}]}
         store.update(job.id, lambda job: claim)
         assert not declare_lost(store, job.id)
