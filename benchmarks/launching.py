@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks.directories import TRUE_JOB, data_directory, folder
-from benchmarks.peers import LINE, Peer
+from benchmarks.peers import LINE, Peer, RunJobs
 from benchmarks.results import Goal, Row, compared
 from benchmarks.rounds import in_turns, wait_until
 from benchmarks.scale import Scale
 from running_jobs.actions import Actions
 
 BARE = "bare loop of posix_spawn"
+FILES = "the same files and commands, nothing between"
+BARE_FILES = str(Path(__file__).parent / "peers" / "bare_files.py")
 GOALS = {"task-spooler": 1.5, "huey (processes, SQLite)": 1.2, "GNU parallel": 4, "rq": 10, BARE: 0.5}
 
 
@@ -29,6 +33,7 @@ def measure(scale: Scale, below: Path, peers: Sequence[Peer]) -> list[Row]:
             "ours": partial(jobs_per_s, actions, scale.jobs),
             "ours unsynced": partial(jobs_per_s, unsynced, scale.jobs),
             BARE: partial(bare_spawns_per_s, scale.jobs),
+            FILES: partial(stack.enter_context(_bare_files(below, scale.slots)), scale.jobs),
         }
         for peer in peers:
             if peer.version is not None:
@@ -42,6 +47,8 @@ def measure(scale: Scale, below: Path, peers: Sequence[Peer]) -> list[Row]:
         for name in (BARE, *(peer.name for peer in peers)):
             goal = _goal(name) if ours == "ours" else None
             rows.append(compared(what, "/s", found[ours], name, found.get(name, []), goal))
+    rows.append(compared("no-op commands, durable", "/s", found["ours"], FILES, found[FILES]))
+    rows.append(compared(f"the floor of that: {FILES}", "/s", found[FILES], BARE, found[BARE]))
     return rows
 
 
@@ -64,3 +71,23 @@ def bare_spawns_per_s(count: int) -> float:
     for _ in range(count):
         os.waitpid(os.posix_spawn("/bin/sh", ["/bin/sh", "-c", LINE], os.environ), 0)
     return count / (time.perf_counter() - begun)
+
+
+@contextlib.contextmanager
+def _bare_files(below: Path, slots: int) -> Iterator[RunJobs]:
+    """Yield what makes a job's files and runs its command as fast as that can be done."""
+    with folder(below) as path:
+        command = [sys.executable, "-I", "-S", BARE_FILES, str(path), str(slots)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None and process.stdout is not None
+        given, answers = process.stdin, process.stdout
+
+        def per_s(count: int) -> float:
+            print(count, file=given, flush=True)
+            return float(answers.readline())
+
+        try:
+            yield per_s
+        finally:
+            given.close()
+            process.wait()

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Mapping
 
-from running_jobs import files
+from running_jobs import cores, files
 from running_jobs.processes import ENGINE_MARK
 from running_jobs.settings import Settings, engine_settings
 
@@ -43,14 +43,15 @@ def spawn(program: str, arguments: list[str], settings: Settings, keep: Mapping[
         files.write_all(handed_over, json.dumps(settings.for_engine()).encode())
         os.lseek(handed_over, 0, os.SEEK_SET)
         descriptors = {0: handed_over, 1: null, 2: null, **(keep or {})}
-        return os.posix_spawn(
-            PYTHON[0],
-            [*PYTHON, f"{PACKAGE}/{program}", *arguments],
-            {**clean_environment(os.environ, settings.pass_env), ENGINE_MARK: "1"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
-            setsigmask=[],
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # an ignored SIGCHLD would stay so
-        )
+        with cores.use_all():
+            return os.posix_spawn(
+                PYTHON[0],
+                [*PYTHON, f"{PACKAGE}/{program}", *arguments],
+                {**clean_environment(os.environ, settings.pass_env), ENGINE_MARK: "1"},
+                file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
+                setsigmask=[],
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},  # an ignored SIGCHLD would stay so
+            )
     finally:
         for descriptor in opened:
             os.close(descriptor)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from running_jobs import files
+from running_jobs import cores, files
 from running_jobs.engine import COMMANDS, PACKAGE, PYTHON, clean_environment
 from running_jobs.settings import Settings
 
@@ -51,16 +51,17 @@ def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
     answer, complaints = os.memfd_create("answer"), os.memfd_create("complaints")
     argv, descriptor = prepare(settings, "look", {**task, "answer": answer, "asker": os.getpid()})
     try:
-        process = subprocess.Popen(  # noqa: S603 - our own program, under the settings' python
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-            pass_fds=(descriptor, answer),
-            cwd="/",
-            env=clean_environment(os.environ, settings.pass_env),
-            start_new_session=True,
-        )
+        with cores.use_all():
+            process = subprocess.Popen(  # noqa: S603 - our own program, under the settings' python
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                pass_fds=(descriptor, answer),
+                cwd="/",
+                env=clean_environment(os.environ, settings.pass_env),
+                start_new_session=True,
+            )
         exit_code = _wait_and_end(process.pid, process.wait)
         if exit_code is None:
             raise TookTooLong(f"importing it took more than {LOOK_UP_S:g} s")

@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 from flask import Flask, Response, g, request
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from running_jobs import cores
 from running_jobs.settings import Settings, looks_hashed
 from running_jobs.web.parts import Parts
 from running_jobs.web.responses import envelope, refusal
@@ -82,7 +83,9 @@ class Logins:
             if digest in self._right:
                 self._right.move_to_end(digest)
                 return user
-        is_right = check_password_hash(user.hash, password) and "\0" not in password  # to HMAC, NULs at an end are none
+        with cores.use_all():  # it takes long, and others can be answered meanwhile
+            is_right = check_password_hash(user.hash, password)
+        is_right = is_right and "\0" not in password  # to HMAC, NULs at an end are none
         if not is_right or user is self._nobody:
             return None
         with self._lock:

@@ -12,6 +12,9 @@ import threading
 import time
 from dataclasses import replace
 
+import psutil
+
+from running_jobs import cores
 from running_jobs.errors import DispatcherFailed, InvalidSettings, JobsError
 from running_jobs.settings import NOT_IN_EFFECT_YET, Settings
 from running_jobs.web.application import build_app
@@ -34,6 +37,7 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
     _keep_one_heap()
     settings = replace(settings, host=host or settings.host, port=port or settings.port)
     _refuse_open_doors(settings, no_auth)
+    cores.share_one(psutil.Process().cpu_num())
     app = build_app(settings)
     parts: Parts = app.extensions["running_jobs"]
     try:
@@ -128,7 +132,7 @@ def kills_jobs_with_the_unit() -> bool:
         return False
     import subprocess
 
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
+    with contextlib.suppress(OSError, subprocess.SubprocessError), cores.use_all():
         manager = ["--user"] if "/user@" in _own_cgroup() else []
         asked = ["systemctl", *manager, "show", "-p", "KillMode", "--value", unit]
         shown = subprocess.run(asked, capture_output=True, timeout=5)  # noqa: S603 - no word of it is a user's
