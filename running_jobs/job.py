@@ -114,6 +114,7 @@ def _finite(text: str) -> float:
 _MAX_FLOAT = 1.7976931348623157e308
 _STATUS_BY_NAME = {status.value: status for status in JobStatus}
 _MAX_NUMBER = 1e15
+SLURM = "slurm"
 MAX_DEPTH = 200  # twice what is taken; far below where any reader or writer ends in a RecursionError
 _NUMBERS = (int, float)
 _decode = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).raw_decode  # json.loads costs a runner 200 kB
@@ -166,12 +167,26 @@ class Job:
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     owner: str | None = None
     executor: str = "local"
+    partition: str | None = None  # from here on for Slurm, and only in the record where there is something to say
+    account: str | None = None
+    qos: str | None = None
+    cpus: int | None = None
+    mem: str | None = None
+    gpus: str | None = None
+    time: str | None = None
+    slurm_args: list[str] | None = None
+    placed: dict[str, Any] | None = None  # where the last attempt that began is: Slurm's id of it, partition, node
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_final(self) -> bool:
         """Whether it has ended for good."""
         return self.status in FINAL
+
+    @property
+    def is_slurms(self) -> bool:
+        """Whether Slurm decides when and where it runs."""
+        return self.executor == SLURM
 
     @property
     def runs_elsewhere(self) -> bool:
@@ -219,8 +234,11 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON file's content as a dict."""
-        record = {name: getattr(self, name) for name in _NAMES}
+        held = self.__dict__
+        record = {name: held[name] for name in _NAMES}
         record["status"] = self.status.value
+        if self.executor == SLURM:
+            record.update((name, held[name]) for name in OF_SLURM if held[name] is not None)
         record.update(self.extra)
         return record
 
@@ -268,12 +286,8 @@ class Job:
 def _is_deeper(value: object, levels: int) -> bool:
     layer = [value]
     for _ in range(levels):
-        layer = [
-            inner
-            for item in layer
-            if isinstance(item, (dict, list))
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
+        layers = (item.values() if isinstance(item, dict) else item for item in layer if isinstance(item, (dict, list)))
+        layer = [inner for items in layers for inner in items]
         if not layer:
             return False
     return True
@@ -297,6 +311,7 @@ def _fresh() -> dict[str, Any]:
 
 
 TYPES = _types_of_fields()
-_NAMES = tuple(TYPES)
+OF_SLURM = ("partition", "account", "qos", "cpus", "mem", "gpus", "time", "slurm_args", "placed")
+_NAMES = tuple(name for name in TYPES if name not in OF_SLURM)
 _DEFAULTS = {item.name: item.default for item in fields(Job) if item.default is not MISSING}
 _FACTORIES = {item.name: item.default_factory for item in fields(Job) if item.default_factory is not MISSING}

@@ -18,6 +18,7 @@ class JobPaths:
         self.open = f"{data}/run/open"
         self.all_awaited = f"{data}/run/awaited"
         self.reserves = (f"{data}/run/reserve.1", f"{data}/run/reserve.2")
+        self.slurm = f"{data}/run/slurm.json"
         self.batch = f"{data}/run/batch"
         self.known = f"{data}/run/known"
         self.boot_id = f"{data}/run/boot_id"

@@ -101,7 +101,7 @@ class SavedCommands:
                 raise InvalidJob(NAME_FIELD, f"{MAX_SAVED} commands are kept already; delete one first")
             try:
                 files.make_private_directory(self._folder)
-                files.write_atomically(self._path(saved_id), content, self._store.sync)
+                files.write_atomically(self._path(saved_id), content, self._store.files.sync)
             except OSError as error:
                 raise StorageFailed(f"The command {name}", error) from error
         return Saved(saved_id, name, dict(options))

@@ -59,7 +59,6 @@ class JobStore:
         self, data: str, sync: bool = True, clock: Callable[[], float] = time.time, rotate_bytes: int = ROTATE_BYTES
     ) -> None:
         self.paths = JobPaths(data)
-        self.sync = sync
         self.clock = clock
         self.files = JobFiles(self.paths, sync, clock, rotate_bytes)
         self._awaited = Awaited(self.paths, self.files)

@@ -84,7 +84,7 @@ class WorkerActions:
         try:
             with self._store.door():
                 self._refuse_to_replace_others(name, code, is_new, was)
-                self.workers.write(name, code, self._store.sync)
+                self.workers.write(name, code, self._store.files.sync)
                 written = looking.version(path)  # before anybody else may write another
         except OSError as error:
             raise StorageFailed(f"Worker {name}", error) from error

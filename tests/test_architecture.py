@@ -18,7 +18,7 @@ COMMAND_LINE = ("cli.py", "cli_output.py", "cli_submit.py", "cli_workers.py")
 
 # From the ground up: each layer may import those before it, and within itself.
 LAYERS = [
-    {"errors", "paths"},
+    {"errors", "paths", "cores"},
     {
         "files",
         "folders",
