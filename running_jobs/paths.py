@@ -19,6 +19,8 @@ class JobPaths:
         self.all_awaited = f"{data}/run/awaited"
         self.reserves = (f"{data}/run/reserve.1", f"{data}/run/reserve.2")
         self.slurm = f"{data}/run/slurm.json"
+        self.for_nodes = f"{data}/run/for_nodes.json"
+        self.slurm_lock = f"{data}/run/slurm.lock"
         self.batch = f"{data}/run/batch"
         self.known = f"{data}/run/known"
         self.boot_id = f"{data}/run/boot_id"

@@ -12,10 +12,11 @@ import signal
 from dataclasses import replace
 
 from running_jobs import folders
+from running_jobs.attempt import WAKING
 from running_jobs.errors import JobsError
 from running_jobs.job import ACTIVE, QUEUED, Job
 from running_jobs.processes import look_at, prepare_for_forks
-from running_jobs.runner import WAKING, run_attempt
+from running_jobs.runner import run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 

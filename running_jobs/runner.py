@@ -1,49 +1,26 @@
-"""One attempt at one job, from its claim to its recorded end. Knows no dispatcher.
+"""A runner on this machine: what holds its job, and whom it is a child of. Knows no dispatcher.
 
 The runner holds the lock on `<id>.out` from the claim to the end; that lock, and nothing else, says that
-the job is alive. A signal to a runner means only "read your job's file again": what is asked stands
-there. All signals are blocked and waited for in one place, so nothing interrupts a step.
+the job is alive.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import time
 from typing import Any
 
 from running_jobs import files
-from running_jobs.child import become_parent, cpu_of_ended_children_s, start
+from running_jobs.attempt import WAKING, Attempt
+from running_jobs.child import become_parent
 from running_jobs.clocks import moment, seconds_left
-from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.dependencies import still_to_come
-from running_jobs.ending import Ending, record_of
-from running_jobs.errors import NOT_OURS, DataGone, JobsError, LockTimeout, NoSuchJob, NotAllowed, UnreadableJob
-from running_jobs.family import Family
-from running_jobs.growth import Growth
-from running_jobs.housekeeping import tidy
-from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
-from running_jobs.processes import (
-    LOOK_AGAIN,
-    become_subreaper,
-    boot_id,
-    has_children,
-    look_at,
-    own_start,
-    ticks_since_boot,
-)
+from running_jobs.job import ACTIVE, QUEUED, Job
+from running_jobs.processes import become_subreaper, has_children
 from running_jobs.settings import Settings
-from running_jobs.store import JobStore
+from running_jobs.store import Decision, JobStore
 
-WAKING = {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-LOOK_EVERY_S = 10.0  # in case a signal was lost
-KILL_AGAIN_S = 0.05
-LOOK_AT_STRAYS_S = 0.1
-NOTE_SESSION_S = 0.01
-RETRY_WRITE_S = 1.0
 CLAIM_WAIT_S = 5.0
-HOST = os.uname().nodename
 
 
 def become_runner() -> None:
@@ -61,7 +38,7 @@ def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple
     so that another job may be run here. Raise JobsError or OSError if it could not be claimed, and is queued still; or
     not be seen to its end: this process must end then, so that it does not count as alive.
     """
-    attempt = _Attempt(store, settings, job_id, version)
+    attempt = LocalAttempt(store, settings, job_id, version)
     try:
         is_recorded = attempt.watch() if attempt.start() else True
         return is_recorded and not has_children()
@@ -69,250 +46,48 @@ def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple
         attempt.let_go()
 
 
-class _Attempt:
+class LocalAttempt(Attempt):
+    """An attempt whose sign of life is a lock."""
+
     def __init__(self, store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> None:
-        self.store = store
-        self.settings = settings
-        self.job_id = job_id
-        self.version = version
-        self.family = Family()
-        self.note_session_at = float("inf")
-        self.logs = Growth(settings.max_log_bytes)
-        self.look_at_logs_at = 0.0 if settings.max_log_bytes else float("inf")
-        self.ending = Ending(limit=settings.max_log_bytes)
-        self.timeout_at = float("inf")
-        self.kill_at = float("inf")
-        self.seen_version: tuple[int, int] | None = None
+        super().__init__(store, settings, job_id)
+        self._version = version
         self._lock = -1
-
-    # --- start
-
-    def start(self) -> bool:
-        """Claim the job and start its command. Return False if it is not ours to run."""
-        started = False
-        try:
-            started = self._start()
-        except NoSuchJob:
-            tidy(self.store, self.job_id)  # deleted before its turn, and we may have made files of it anew
-        except LockTimeout as error:
-            if error.path != self.store.paths.out(self.job_id):
-                raise
-            self.store.note_error(
-                f"{self.job_id} cannot begin: something that still lives holds the lock on its output"
-            )
-        except OSError as error:
-            if error.errno not in NOT_OURS or self.seen_version:
-                raise
-            reason = f"could not start: {error.filename}: {error.strerror}"
-            self.store.transition(self.job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(self.store.clock()))
-        finally:
-            if not started:
-                self._remove_empty_results()
-        return started
 
     def let_go(self) -> None:
         """Give up the lock: from now on the job is not alive here."""
         if self._lock >= 0:
             os.close(self._lock)
 
-    def _start(self) -> bool:
-        paths = self.store.paths
+    def hold(self) -> bool:
+        """Take the job's own lock."""
         if not self._is_unchanged() and self.store.get(self.job_id).status is not QUEUED:
             return False
-        self._lock = files.open_private(paths.out(self.job_id), os.O_RDWR | os.O_CREAT)
-        files.wait_for_lock(self._lock, paths.out(self.job_id), CLAIM_WAIT_S)
-        files.make_private_directory(paths.results(self.job_id))
-        job = self._claim()
-        if job is None:
-            return False
-        if job.attempt > 1:
-            self._follow_earlier(job)
-        try:
-            command = command_line(job, paths, self.settings)
-        except (KeyError, NotAllowed) as error:
-            unknown = f"this version cannot run commands of type {job.command.get('type')}"
-            self.ending.problem = unknown if isinstance(error, KeyError) else str(error)
-        else:
-            earliest = ticks_since_boot()
-            self.family.first, self.ending.problem, self.ending.may_pass = start(command)
-            if self.family.first:
-                self.store.files.note_session(self.job_id, self.family.first, earliest, ticks_since_boot())
-                self.note_session_at = time.monotonic() + NOTE_SESSION_S
+        out = self.store.paths.out(self.job_id)
+        self._lock = files.open_private(out, os.O_RDWR | os.O_CREAT)
+        files.wait_for_lock(self._lock, out, CLAIM_WAIT_S)
         return True
 
-    def _note_session(self) -> None:
-        """Write the session into the record. Most jobs that are over at once are spared that: their end tells it."""
-        self.note_session_at = float("inf")
-        leader = look_at(self.family.first)
-        if leader is not None:
-            session = {"session": leader.pid, "session_started": leader.started}
-            try:
-                self.store.update_own(self.job_id, lambda job: session if job.pid == os.getpid() else None, tell=False)
-            except (JobsError, OSError):
-                self.note_session_at = time.monotonic() + RETRY_WRITE_S
-
-    def _is_unchanged(self) -> bool:
-        return self.store.version(self.job_id) == self.version
-
-    def _may_run(self, job: Job) -> bool:
-        """Say whether it still is the job's turn: since it came, somebody may have run it, or put it off."""
-        if job.status is not QUEUED or self.store.is_paused:
+    def may_run(self, job: Job) -> bool:
+        """Say whether nothing changed since its turn came, or it is its turn all the same."""
+        if job.status is not QUEUED or job.is_slurms or self.store.is_paused:
             return False
         if self._is_unchanged():
             return True
         is_due = not seconds_left(job.not_before, job.timer, moment(self.store.clock()))
         return is_due and still_to_come(self.store, job) == ([], None)
 
-    def _follow_earlier(self, job: Job) -> None:
-        """Say in the logs that another attempt begins, and count what earlier ones left behind as ours."""
-        paths = self.store.paths
-        line = f"--- attempt {job.attempt} of {job.retries + 1}, {job.started_at} ---"
-        for path in (paths.out(job.id), paths.err(job.id)):
-            with contextlib.suppress(OSError):  # no room for it is no reason not to run
-                files.append_line(path, line)
-        self.family.know_earlier(marks_of(paths, job.id), logs_of(paths, job.id))
+    def claim_of(self, job: Job) -> dict[str, Any]:
+        """Say that it runs on this machine."""
+        return {"executor": "local"}
 
-    def _claim(self) -> Job | None:
-        now = to_iso(self.store.clock())
-        claim: dict[str, Any] = {
-            "status": ACTIVE, "pid": os.getpid(), "pid_started": own_start(), "boot_id": boot_id(),
-            "session": None, "session_started": None, "cpu_before_s": cpu_of_ended_children_s(), "host": HOST,
-            "started_at": now, "asked": None, "reason": None, "executor": "local",
-        }  # fmt: skip
+    def is_ours(self, job: Job) -> bool:
+        """Say whether it is active in this process."""
+        return job.status is ACTIVE and job.pid == os.getpid()
 
-        def decide(job: Job) -> dict[str, Any] | None:
-            if not self._may_run(job):
-                return None
-            if job.timeout > 0:
-                self.timeout_at = time.monotonic() + job.timeout
-            number = job.attempt + 1
-            return {**claim, "attempt": number, "attempts": [*job.attempts, {"attempt": number, "started_at": now}]}
+    def write(self, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
+        """Write as the holder of the job's own lock may."""
+        return self.store.update_own(self.job_id, decide, tell)
 
-        claimed = self.store.update_own(self.job_id, decide)
-        if claimed is None:
-            return None
-        self.seen_version = claimed[1]
-        return claimed[0]
-
-    # --- watch
-
-    def watch(self) -> bool:
-        """Wait until the command has ended, or was ended, with all its processes; then record it.
-
-        Return False if there was nothing left to record it in.
-        """
-        while True:
-            self.family.reap()
-            self.ending.wait_status = self.family.wait_status
-            if self.ending.wait_status is not None or self.family.first == 0:
-                is_over = not self.ending.cause or not self.family.can_be_ended()
-                if is_over and (recorded := self._record_end()) is not None:
-                    return recorded
-            now = time.monotonic()
-            if now >= self.note_session_at:
-                self._note_session()
-            self._look_for_asked()
-            if self.ending.cause is None and now >= self.timeout_at:
-                self._begin_ending("timeout", None)
-            if now >= self.look_at_logs_at:
-                self._look_at_logs(now)
-            if now >= self.kill_at:
-                self.family.kill()
-                self.kill_at = now + KILL_AGAIN_S  # again, for what was forked meanwhile
-            self._sleep()
-
-    def _sleep(self) -> None:
-        timeout_at = self.timeout_at if self.ending.cause is None else float("inf")
-        deadline = min(self.kill_at, timeout_at, self.look_at_logs_at, self.note_session_at)
-        wait_s = min(max(deadline - time.monotonic(), 0.0), LOOK_EVERY_S)
-        if self.ending.cause and self.family.has_strays:
-            wait_s = min(wait_s, LOOK_AT_STRAYS_S)
-        signal.sigtimedwait(WAKING, wait_s)
-
-    def _look_at_logs(self, now: float) -> None:
-        """End a job that writes too much: as a timeout would, and at once if it writes as much again meanwhile."""
-        size = 0
-        for path in (self.store.paths.out, self.store.paths.err, self.store.paths.response):
-            with contextlib.suppress(OSError):
-                size += os.stat(path(self.job_id), follow_symlinks=False).st_size
-        if size > self.logs.bound:
-            if self.ending.cause is None:
-                self._begin_ending("log", None)
-            elif self.ending.cause == "log":
-                self.kill_at = now
-            self.logs.bound = size + self.ending.limit
-        self.look_at_logs_at = now + self.logs.look_again_in(size, now)
-
-    # --- ending on request
-
-    def _look_for_asked(self) -> None:
-        """Read the job's file again if it changed, and do what is asked there."""
-        with contextlib.suppress(OSError, JobsError):
-            version = self.store.version(self.job_id)
-            if version != self.seen_version:
-                if asked := self.store.get(self.job_id).ending_asked:
-                    self._obey(asked)
-                self.seen_version = version
-
-    def _obey(self, asked: dict[str, Any]) -> None:
-        verb = asked["verb"]
-        if self.ending.cause is None or (verb == "kill" and not self.family.killing):
-            self._begin_ending(verb, asked.get("by"))
-
-    def _begin_ending(self, cause: str, by: str | None) -> None:
-        now = time.monotonic()
-        if self.ending.cause is None:
-            self.ending.cause, self.ending.by = cause, by
-        elif self.ending.cause == "stop":
-            self.ending.cause, self.ending.by = cause, by  # stop -> kill: sooner than it was asked before
-        if cause == "kill":
-            self.kill_at = now
-        else:
-            self.kill_at = now + self.settings.grace_seconds
-            self.family.send(signal.SIGTERM, signal.SIGCONT)  # a stopped process sees no SIGTERM until it goes on
-
-    # --- the end
-
-    def _record_end(self) -> bool | None:
-        """Write how it ended, again and again until the disk takes it. Return whether there was a record to write into.
-
-        Return None if, at the last moment, somebody asked to end it and processes of it are left: that comes first.
-        """
-        behind = self.family.members() if has_children() or self.family.has_strays else []
-        overruled = False
-
-        def decide(job: Job) -> dict[str, Any] | None:
-            nonlocal overruled
-            if job.status is not ACTIVE or job.pid != os.getpid():
-                return None
-            if behind and not self.ending.cause and job.ending_asked:
-                overruled = True
-                return None
-            if not self.ending.cause and self.ending.exit_code != 0 and (asked := job.ending_asked):
-                self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
-            self.ending.behind = tuple(str(process) for process in behind)
-            end = record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
-            return {"session": self.family.first or None, "cpu_before_s": None, **end}
-
-        recorded = None
-        while True:
-            try:
-                recorded = self.store.update_own(self.job_id, decide)
-                break
-            except (
-                NoSuchJob,
-                UnreadableJob,
-                DataGone,
-            ) as error:  # removed or damaged by hand: nothing left to write into
-                self.store.note_error(f"{self.job_id} ended, but {error}")
-                break
-            except (JobsError, OSError):
-                signal.sigtimedwait(WAKING - {signal.SIGCHLD}, RETRY_WRITE_S)
-        if overruled:
-            return None
-        self._remove_empty_results()
-        return recorded is not None
-
-    def _remove_empty_results(self) -> None:
-        with contextlib.suppress(OSError):  # it only goes if it is empty
-            os.rmdir(self.store.paths.results(self.job_id))
+    def _is_unchanged(self) -> bool:
+        return self.store.version(self.job_id) == self._version

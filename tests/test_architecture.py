@@ -53,6 +53,7 @@ LAYERS = [
     {"index", "tallies", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process"},
     {"command_line", "queued", "errands", "looking", "sampler"},
     {"admission"},
+    {"attempt"},
     {"runner", "rehearsal"},
     {"recovery", "executors", "actions", "worker_actions"},
     {"commands"},
