@@ -35,6 +35,8 @@ LAYERS = [
         "progress",
         "checks",
         "option_texts",
+        "slurm_options",
+        "slurm_words",
         "approval",
         "classes",
         "parameters",

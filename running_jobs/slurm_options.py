@@ -1,0 +1,149 @@
+"""What a job or the settings may ask of Slurm, checked, and the arguments for sbatch made from it. Pure.
+
+Each check takes the field's name and the value, returns it as a job holds it, or raises InvalidJob. What they let pass
+cannot become another option of sbatch, nor one of those by which Running Jobs hands a job over and knows it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from running_jobs.checks import WholeNumber, kind, text
+from running_jobs.errors import InvalidJob
+from running_jobs.job import Job
+from running_jobs.settings import Settings
+
+MAX_CPUS = 1_000_000
+MAX_ARGS = 100
+MAX_ARG = 1000
+
+NAME = r"[^\s,=\u0000-\u001f\u007f-][^\s\u0000-\u001f\u007f]{0,199}"
+MEMORY = r"[0-9]{1,12}[KMGTkmgt]?"
+GPUS = r"(?:[A-Za-z0-9_.-]{1,60}:)?[0-9]{1,6}(?:,[A-Za-z0-9_.-]{1,60}:[0-9]{1,6}){0,9}"
+TIME = r"[0-9]{1,8}(?::[0-9]{1,2}){0,2}|[0-9]{1,6}-[0-9]{1,2}(?::[0-9]{1,2}){0,2}"
+LONG = re.compile(r"--([A-Za-z][A-Za-z0-9-]{1,60})(?:=.*)?", re.DOTALL)
+SHORT = re.compile(r"-(?:[OQsvk]|[BCFLSNmnwx].+)", re.DOTALL)  # alone: of several in one, any might be ours
+
+FLAGS = {
+    "partition": "partition", "account": "account", "qos": "qos", "cpus": "cpus-per-task", "mem": "mem",
+    "gpus": "gpus", "time": "time",
+}  # fmt: skip
+# What no further argument may ask for, and what to use instead: nothing for what Running Jobs itself relies on.
+_OURS = {
+    **{flag: f"the option {name}" for name, flag in FLAGS.items()},
+    "begin": "the option delay or at", "dependency": "the option after", "hold": "a job that is not started yet",
+    "job-name": "the option name", "nice": "the option priority", "chdir": "the option cwd",
+    "export": "the option env", "requeue": "the option retries",
+    **dict.fromkeys((
+        "array", "clusters", "comment", "error", "export-file", "get-user-env", "gid", "help", "ignore-pbs", "input",
+        "kill-on-invalid-dep", "no-requeue", "open-mode", "output", "parsable", "signal", "test-only", "uid", "usage",
+        "version", "wait", "wrap",
+    )),
+}  # fmt: skip
+_SHORT_FORMS = {
+    "p": "partition", "A": "account", "q": "qos", "G": "gpus", "t": "time", "c": "cpus-per-task", "b": "begin",
+    "d": "dependency", "H": "hold", "J": "job-name", "D": "chdir", "a": "array", "M": "clusters", "e": "error",
+    "h": "help", "i": "input", "o": "output", "V": "version", "W": "wait",
+}  # fmt: skip
+
+
+class Pattern:
+    """A check for texts of one form, which it can be asked for; with `numbers` whole numbers are taken as such."""
+
+    def __init__(self, pattern: str, expected: str, numbers: bool = False) -> None:
+        self.pattern = pattern
+        self.numbers = numbers
+        self._expected = expected
+
+    def __call__(self, field: str, value: object) -> str:
+        """Return a text of this form. Raise InvalidJob."""
+        if self.numbers and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1_000_000:
+            return str(value)
+        if not isinstance(value, str):
+            raise InvalidJob(field, f"expected {self._expected}, found {kind(value)}")
+        if not re.fullmatch(self.pattern, text(field, value)):
+            raise InvalidJob(field, f"expected {self._expected}, found {value!r}"[:300])
+        return value
+
+
+def arguments_for_sbatch(field: str, value: object) -> list[str]:
+    """Return further arguments for sbatch, each an option with its value. Raise InvalidJob."""
+    if not isinstance(value, list):
+        raise InvalidJob(field, f"expected a list of texts, found {kind(value)}")
+    if len(value) > MAX_ARGS:
+        raise InvalidJob(field, f"expected at most {MAX_ARGS} arguments, found {len(value)}")
+    return [_argument(field, item) for item in value]
+
+
+def _argument(field: str, value: object) -> str:
+    item = text(field, value)
+    if len(item) > MAX_ARG:
+        raise InvalidJob(field, f"expected at most {MAX_ARG} characters in each, found {len(item)}")
+    if long := LONG.fullmatch(item):
+        _refuse_what_is_ours(field, item, long[1])
+    elif item[:1] == "-" and item[1:2] in _SHORT_FORMS:
+        _refuse_what_is_ours(field, item, _SHORT_FORMS[item[1]])
+    elif not SHORT.fullmatch(item):
+        raise InvalidJob(field, f"expected an option with its value in one text, as --nodes=2; found {item[:60]!r}")
+    return item
+
+
+def _refuse_what_is_ours(field: str, item: str, name: str) -> None:
+    for ours, instead in _OURS.items():
+        if ours.startswith(name):  # sbatch takes the begin of a name for all of it: --arr=3
+            advice = f"use {instead}" if instead else f"Running Jobs relies on what it says for --{ours} itself"
+            raise InvalidJob(field, f"{item[:60]!r} cannot be given; {advice}")
+
+
+_FORM = "without spaces, that does not begin with a hyphen"
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "partition": Pattern(NAME, f"the name of a partition {_FORM}"),
+    "account": Pattern(NAME, f"the name of an account {_FORM}"),
+    "qos": Pattern(NAME, f"the name of a QOS {_FORM}"),
+    "cpus": WholeNumber(1, MAX_CPUS),
+    "mem": Pattern(MEMORY, 'a text with a whole number and K, M, G or T, as "4G"'),
+    "gpus": Pattern(GPUS, 'how many, with or without their type, as "1" or "a100:2"', numbers=True),
+    "time": Pattern(TIME, 'a text with minutes, "HH:MM:SS", "D-HH:MM" or the like, as "90" or "1-12:00"'),
+    "slurm_args": arguments_for_sbatch,
+}
+OF_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
+    **{name: check for name, check in CHECKS.items() if name != "slurm_args"},
+    "args": arguments_for_sbatch,
+    "slots": WholeNumber(0, 1_000_000),
+}
+_OTHER_MEMORY = ("--mem-per-cpu", "--mem-per-gpu")
+
+
+def check_settings(value: object) -> dict[str, Any]:
+    """Return the table [slurm] of the settings, with `slots` if it has none. Raise InvalidJob naming the key."""
+    if not isinstance(value, dict):
+        raise InvalidJob("slurm", f"expected a table, found {kind(value)}")
+    for key in value:
+        if key not in OF_SETTINGS:
+            raise InvalidJob(key[:40], f"is not known; known are {', '.join(OF_SETTINGS)}")
+    return {"slots": 0, **{key: OF_SETTINGS[key](key, item) for key, item in value.items()}}
+
+
+def asked_for(job: Job, settings: Settings) -> dict[str, Any]:
+    """Return what a job asks of Slurm: its options, those of [slurm] where it has none, and all further arguments."""
+    usual = settings.slurm
+    args = job.slurm_args or []
+    found = {name: usual[name] for name in FLAGS if name in usual}
+    if any(item.startswith(_OTHER_MEMORY) for item in args):
+        found.pop("mem", None)  # sbatch takes one of them
+    found.update((name, held) for name in FLAGS if (held := getattr(job, name)) is not None)
+    if not found.get("gpus", "0").strip("0"):
+        found.pop("gpus", None)  # how a job says that it wants none of those that [slurm] asks for
+    return {**found, "slurm_args": [*usual.get("args", []), *args]}
+
+
+def arguments(job: Job, settings: Settings) -> list[str]:
+    """Return the arguments for sbatch that a job's options mean, and those of [slurm] where it has none.
+
+    They are to stand last: an option that lacks its value then takes none of ours for it, and sbatch says so.
+    """
+    asked = asked_for(job, settings)
+    flags = [f"--{flag}={asked[name]}" for name, flag in FLAGS.items() if name in asked]
+    return [*flags, *asked["slurm_args"]]
