@@ -23,6 +23,7 @@ LAYERS = [
         "files",
         "folders",
         "settings",
+        "setting_checks",
         "job",
         "wording",
         "progress_rows",

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from running_jobs import cli
-from running_jobs.settings import _CHECKS, NOT_IN_EFFECT_YET, Settings, load_settings
+from running_jobs.setting_checks import CHECKS
+from running_jobs.settings import NOT_IN_EFFECT_YET, Settings, load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
 
@@ -217,10 +218,10 @@ def test_the_worker_and_the_program_that_queues_it_run_as_they_stand(app_py, dat
 
 def test_every_setting_is_in_the_readme_and_has_a_place_in_the_code() -> None:
     settings = README.partition("## Settings")[2].partition("\n## ")[0]
-    for key in _CHECKS:
+    for key in CHECKS:
         assert re.search(rf"(`|\[|\s){key}\b", settings), key
     engine = "\n".join(path.read_text() for path in (PROJECT / "running_jobs").rglob("*.py"))
-    for key in _CHECKS:
+    for key in CHECKS:
         used = f"settings.{key}" in engine or f"self.{key}" in inspect.getsource(Settings)
         assert used != (key in NOT_IN_EFFECT_YET), key
 

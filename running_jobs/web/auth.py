@@ -22,7 +22,8 @@ from flask import Flask, Response, g, request
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from running_jobs import cores
-from running_jobs.settings import Settings, looks_hashed
+from running_jobs.setting_checks import looks_hashed
+from running_jobs.settings import Settings
 from running_jobs.web.parts import Parts
 from running_jobs.web.responses import envelope, refusal
 

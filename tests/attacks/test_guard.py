@@ -239,7 +239,7 @@ def test_the_password_is_nowhere_to_be_seen_by_jobs(data: Path, start_server: Ca
 
 
 def test_a_plain_password_is_hashed_at_the_start_so_that_no_name_can_be_told_by_time(data: Path) -> None:
-    from running_jobs.settings import looks_hashed
+    from running_jobs.setting_checks import looks_hashed
     from running_jobs.web.auth import users_of
 
     (data / "config.toml").write_text('user = "olga"\npassword = "o"\n')
