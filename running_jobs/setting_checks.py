@@ -85,12 +85,6 @@ def _texts(value: Any) -> list[str]:
     return list(value)
 
 
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Problem("a table")
-    return value
-
-
 def _tables(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
         raise Problem("a table of tables, as [table.NAME]")
@@ -152,6 +146,14 @@ def _prefix(value: Any) -> str:
     return text
 
 
+def _slurm(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Problem("a table")
+    from running_jobs.slurm_options import check_settings  # only where Slurm is set up
+
+    return check_settings(value)
+
+
 def _executor(value: Any) -> str:
     if value not in ("local", "slurm"):
         raise Problem('"local" or "slurm"')
@@ -174,7 +176,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "retry_delay": _seconds, "timeout": _seconds, "user": _user, "password": _password, "users": _users,
     "trusted_proxies": _whole(0, 10), "trusted_hosts": _host_names, "url_prefix": _prefix, "keep_days": _seconds,
     "keep_jobs": _whole(0), "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0),
-    "fsync": _yes_or_no, "executor": _executor, "contexts": _contexts, "slurm": _table,
+    "fsync": _yes_or_no, "executor": _executor, "contexts": _contexts, "slurm": _slurm,
 }  # fmt: skip
 TABLES = ("allowed_commands", "users", "contexts", "slurm")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from running_jobs.errors import InvalidSettings
+from running_jobs.errors import InvalidJob, InvalidSettings
 from running_jobs.setting_checks import CHECKS, TABLES, Problem, parse_toml
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -60,14 +60,17 @@ class Settings:
         """How many jobs of a context may run at once, for those that have a bound of their own."""
         return {name: entry["slots"] for name, entry in self.contexts.items()}
 
+    @property
+    def has_slurm(self) -> bool:
+        """Whether jobs may be handed over to Slurm: by default, or by a table [slurm], maybe an empty one."""
+        return self.executor == "slurm" or bool(self.slurm)
+
     def for_engine(self) -> dict[str, Any]:
         """Return what the dispatcher and its runners need, as plain values: nothing of the guard."""
         return {name: value for name, value in vars(self).items() if name not in _OF_THE_GUARD}
 
 
 _OF_THE_GUARD = {"user", "password", "users", "trusted_proxies", "trusted_hosts", "url_prefix", "host", "port"}
-
-NOT_IN_EFFECT_YET = ("executor", "slurm")
 
 
 def load_settings(data: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -125,6 +128,8 @@ def _checked(where: str, shown: str, key: str, value: Any) -> Any:
     except Problem as problem:
         found = "" if key in ("password", "users", "allowed_commands") else f", found {value!r}"
         raise InvalidSettings(where, shown, f"expected {problem}{found}") from None
+    except InvalidJob as error:  # of a value that jobs may have as well
+        raise InvalidSettings(where, shown, str(error)) from None
     except ValueError as error:
         raise InvalidSettings(where, shown, f"is not TOML: {error}") from None
 

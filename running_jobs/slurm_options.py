@@ -7,7 +7,7 @@ cannot become another option of sbatch, nor one of those by which Running Jobs h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from running_jobs.checks import WholeNumber, kind, text
@@ -116,10 +116,8 @@ OF_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
 _OTHER_MEMORY = ("--mem-per-cpu", "--mem-per-gpu")
 
 
-def check_settings(value: object) -> dict[str, Any]:
+def check_settings(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table [slurm] of the settings, with `slots` if it has none. Raise InvalidJob naming the key."""
-    if not isinstance(value, dict):
-        raise InvalidJob("slurm", f"expected a table, found {kind(value)}")
     for key in value:
         if key not in OF_SETTINGS:
             raise InvalidJob(key[:40], f"is not known; known are {', '.join(OF_SETTINGS)}")

@@ -78,6 +78,49 @@ def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str) -> Non
     assert "environment" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("slurm = 3", "slurm: expected a table, found 3"),
+        (
+            "[slurm]\ncpu = 2",
+            "slurm: cpu: is not known; known are partition, account, qos, cpus, mem, gpus, time, args",
+        ),
+        ('[slurm]\ncpus = "2"', "slurm: cpus: expected a whole number, found a text"),
+        ("[slurm]\ntime = 90", "slurm: time: expected a text with minutes"),
+        ("[slurm]\nslots = -1", "slurm: slots: expected 0 to"),
+        ('[slurm]\npartition = "--hold"', "slurm: partition: expected the name of a partition"),
+        ('[slurm]\nargs = ["--array=1-9"]', "slurm: args: '--array=1-9' cannot be given"),
+        ('[slurm]\nargs = ["--mem=4G"]', "use the option mem"),
+    ],
+)
+def test_a_wrong_value_for_slurm_is_named_with_its_key(tmp_path: Path, toml: str, said: str) -> None:
+    (tmp_path / "config.toml").write_text(toml + "\n")
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(str(tmp_path), {})
+    assert caught.value.key == "slurm"
+    assert said in str(caught.value)
+
+
+def test_slurm_is_set_up_by_its_table_even_an_empty_one_or_as_the_default(tmp_path: Path) -> None:
+    for toml, has_slurm in (
+        ("", False),
+        ("[slurm]", True),
+        ('executor = "slurm"', True),
+        ('executor = "local"', False),
+    ):
+        (tmp_path / "config.toml").write_text(toml + "\n")
+        found = load_settings(str(tmp_path), {})
+        assert found.has_slurm is has_slurm
+        assert engine_settings(found.for_engine()).has_slurm is has_slurm
+    (tmp_path / "config.toml").write_text('[slurm]\npartition = "main"\ngpus = 2\nargs = ["--exclusive"]\n')
+    found = load_settings(str(tmp_path), {"JOBS_EXECUTOR": "slurm"})
+    assert found.executor == "slurm"
+    assert found.slurm == {"slots": 0, "partition": "main", "gpus": "2", "args": ["--exclusive"]}
+    with pytest.raises(InvalidSettings, match=r"is a table; write it as \[slurm\]"):
+        load_settings(str(tmp_path), {"JOBS_SLURM": "{}"})
+
+
 def test_a_password_is_never_in_a_message(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('user = "x"\n[password]\nsecret = "geheim"\n')
     with pytest.raises(InvalidSettings) as caught:

@@ -133,7 +133,7 @@ def test_the_table_of_the_settings_is_checked_key_by_key() -> None:
     assert check_settings(given) == {**given, "gpus": "1"}
     for table, key in (
         ({"cpu": 2}, "cpu"), ({"cpus": "2"}, "cpus"), ({"slots": -1}, "slots"), ({"slots": True}, "slots"),
-        ({"args": ["--hold"]}, "args"), ({"slurm_args": []}, "slurm_args"), ({"time": 90}, "time"), (3, "slurm"),
+        ({"args": ["--hold"]}, "args"), ({"slurm_args": []}, "slurm_args"), ({"time": 90}, "time"),
     ):  # fmt: skip
         with pytest.raises(InvalidJob) as caught:
             check_settings(table)

@@ -16,7 +16,7 @@ import psutil
 
 from running_jobs import cores
 from running_jobs.errors import DispatcherFailed, InvalidSettings, JobsError
-from running_jobs.settings import NOT_IN_EFFECT_YET, Settings
+from running_jobs.settings import Settings
 from running_jobs.web.application import build_app
 from running_jobs.web.auth import users_of
 from running_jobs.web.connections import listen
@@ -114,10 +114,6 @@ def _say_how_it_stands(settings: Settings) -> None:
         print(f"Running Jobs: http://{shown}:{settings.port}{settings.url_prefix}/", flush=True)
     if not users_of(settings):
         log.warning("No user is set: whoever reaches %s:%s can run commands.", settings.host, settings.port)
-    defaults = Settings(data=settings.data)
-    for key in NOT_IN_EFFECT_YET:
-        if getattr(settings, key) != getattr(defaults, key):
-            log.warning("The setting %s has no effect in this version.", key)
     if kills_jobs_with_the_unit():
         log.warning(
             "This systemd unit's KillMode would kill every job when the server stops or restarts. "
