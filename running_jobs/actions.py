@@ -242,7 +242,8 @@ class Actions:
             return {"asked": {"verb": verb, "by": by, "at": self._now()}}
 
         job = self.store.update(job_id, decide, _by(f"{verb} asked", by)) or self.store.get(job_id)
-        if job.status is ACTIVE and job.pid and job.pid_started is not None and job.boot_id == boot_id():
+        is_here = job.boot_id == boot_id() and not job.is_slurms
+        if job.status is ACTIVE and job.pid and job.pid_started is not None and is_here:
             send_signal(job.pid, job.pid_started, LOOK_AGAIN)
         self.wake()
         return job

@@ -15,16 +15,18 @@ import time
 import traceback
 
 from running_jobs import files
+from running_jobs.brake import Brake
 from running_jobs.errands import Errands
 from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
+from running_jobs.executors.slurm import SlurmExecutor
 from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
 from running_jobs.postponed import Postponed
 from running_jobs.processes import boot_id, open_process
 from running_jobs.queued import QueuedJobs
-from running_jobs.recovery import declare_lost
+from running_jobs.recovery import settle
 from running_jobs.sampler import Sampler
 from running_jobs.scheduling import choose_next
 from running_jobs.settings import Settings
@@ -35,7 +37,6 @@ from running_jobs.watching import Runners, Watched
 LOOK_EVERY_S = 10.0
 LINGER_S = 30.0
 LOOK_AT_LOCKS_S = 2.0
-LOOK_AT_DISK_S = 1.0
 LOOK_AGAIN_S = 1.0
 ENDED = {*(status.value for status in FINAL), "deleted"}
 
@@ -48,15 +49,16 @@ class Dispatcher:
         self.settings = settings
         self.lock = lock
         self.executor = LocalExecutor(store, settings)
+        self.poller = select.poll()
+        self.slurm = SlurmExecutor(store, settings, self.poller)
         self.queued = QueuedJobs(store, settings.context_slots)
         self.postponed = Postponed(LOOK_EVERY_S)
         # open jobs with nothing to do for: idle, run elsewhere, unreadable
         self.at_rest: dict[str, tuple[int, int]] = {}
-        self.poller = select.poll()
         self.runners = Runners(self.poller)
         self.errands = Errands(store, settings, self.poller)
         self.samples = Sampler.of(store)
-        self.is_held = False  # nothing may start: paused, or too little room on the disk
+        self.brake = Brake(store, settings)
         self.fifo = -1
         self.follower = Follower(store.paths.journal)
         self.lost_thread = False  # the journal could not be read
@@ -78,6 +80,7 @@ class Dispatcher:
             self.let_those_in_line_whose_time_has_come(now)
             self.launch_those_whose_turn_it_is()
             self.executor.dismiss(now)
+            self.slurm.look(now, self.brake.look)
             self.errands.start(now)
             if now >= self.samples.due_at:
                 self.samples.look(now)
@@ -89,7 +92,8 @@ class Dispatcher:
 
     def has_work(self) -> bool:
         """Say whether there is anything to wait for."""
-        return bool(len(self.queued) or len(self.runners) or len(self.postponed) or len(self.errands))
+        places = (self.queued, self.runners, self.postponed, self.errands, self.slurm)
+        return any(len(place) > 0 for place in places)
 
     # --- what is there
 
@@ -113,7 +117,8 @@ class Dispatcher:
 
     def knows(self, job_id: str) -> bool:
         """Say whether a job has a place where it waits, or is being taken care of."""
-        return job_id in self.queued or job_id in self.runners or job_id in self.postponed or job_id in self.errands
+        places = (self.queued, self.runners, self.postponed, self.errands, self.slurm)
+        return any(job_id in place for place in places)
 
     def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
@@ -161,10 +166,15 @@ class Dispatcher:
             self.queued.remove(job.id)
         elif job.status is QUEUED:
             self.at_rest.pop(job.id, None)
-            self.queued.put(job, version)
+            if self.queued.put(job, version):
+                self.slurm.want(job)
+            else:
+                self.slurm.forget(job.id)
         else:
             self.queued.remove(job.id)
-            if job.status is ACTIVE and not job.runs_elsewhere:
+            if job.status is ACTIVE and job.is_slurms:
+                self.slurm.watch(job, time.monotonic())
+            elif job.status is ACTIVE and not job.runs_elsewhere:
                 self.adopt(job)
             else:
                 self.at_rest[job.id] = version
@@ -181,6 +191,7 @@ class Dispatcher:
         """Take a job that is final or gone out of account; its runner, if one lives, is still watched."""
         self.queued.remove(job_id)
         self.at_rest.pop(job_id, None)
+        self.slurm.forget(job_id)
         self.errands.job_ended(job_id)
         if is_settled:
             self.postponed.forget(job_id)
@@ -192,7 +203,7 @@ class Dispatcher:
 
     def adopt(self, job: Job) -> None:
         """Watch a job that somebody else started, or declare it lost."""
-        if not files.is_locked(self.store.paths.out(job.id)) and not self.settle(job.id):
+        if not files.is_locked(self.store.paths.out(job.id)) and not settle(self.store, job.id):
             return
         pidfd = None
         if job.pid is not None and job.pid_started is not None and job.boot_id == boot_id():
@@ -215,8 +226,8 @@ class Dispatcher:
         """Start queued jobs while slots are free and there is room on the disk."""
         line = self.queued.line
         while True:
-            self.is_held = len(line) > 0 and (self.store.is_paused or self.lacks_room())
-            chosen = choose_next(line, self.runners.by_context, self.settings.slots, self.is_held)
+            is_held = len(line) > 0 and self.brake.look()
+            chosen = choose_next(line, self.runners.by_context, self.settings.slots, is_held)
             if chosen is None:
                 return
             version = self.store.version(chosen)
@@ -233,11 +244,6 @@ class Dispatcher:
                 return
             self.runners.watch(chosen, Watched(descriptor, context, version))
             self.samples.follow(chosen)
-
-    def lacks_room(self) -> bool:
-        """Say whether the disk has less room than is to be left before another job may start."""
-        least = self.settings.min_free_bytes
-        return least > 0 and files.disk_free_bytes(self.store.paths.data) < least
 
     def runner_ended(self, job_id: str) -> None:
         """Take back the slot of a runner that is done or gone, and see to it that its job has a truthful state."""
@@ -256,14 +262,6 @@ class Dispatcher:
         self.queued.remove(job_id)
         self.postponed.put_off(job_id, time.monotonic())
 
-    def settle(self, job_id: str) -> bool:
-        """Declare a job without a living runner lost. Return True if that cannot be said for certain now."""
-        try:
-            return declare_lost(self.store, job_id)
-        except (JobsError, OSError) as error:
-            self.store.note_error(f"{job_id}: looks lost, trying again: {error}")
-            return True
-
     # --- waiting
 
     def wait(self) -> None:
@@ -279,6 +277,8 @@ class Dispatcher:
                 if job_id in self.errands:  # it did not even write that they failed
                     self.errands.forget(job_id)
                     self.retry_later(job_id)
+            else:
+                self.slurm.ended(descriptor)
 
     def seconds_to_sleep(self, now: float) -> float:
         """Return when the next look is due, unless something wakes us before."""
@@ -287,10 +287,9 @@ class Dispatcher:
         ):  # we may have written it ourselves, and nobody pokes us for that
             return 0.0
         waits = [self.look_around_at - now, self.samples.due_at - now]
-        timed = [part.seconds_to_next(now) for part in (self.postponed, self.errands, self.executor)]
-        waits.extend(next_s for next_s in (*timed, self.queued.seconds_to_next()) if next_s is not None)
-        if self.is_held and not self.store.is_paused:  # nothing tells us when the disk has room again
-            waits.append(LOOK_AT_DISK_S)
+        timed = [part.seconds_to_next(now) for part in (self.postponed, self.errands, self.executor, self.slurm)]
+        timed += [self.queued.seconds_to_next(), self.brake.seconds_to_next() if len(self.queued.line) else None]
+        waits.extend(next_s for next_s in timed if next_s is not None)
         if not self.has_work():
             waits.append(self.idle_since + LINGER_S - now)
         return max(0.0, min(waits))

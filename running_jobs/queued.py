@@ -34,19 +34,22 @@ class QueuedJobs:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self.line or job_id in self._timetable or job_id in self._dependents
 
-    def put(self, job: Job, version: tuple[int, int]) -> None:
+    def put(self, job: Job, version: tuple[int, int]) -> bool:
         """Have a job wait where it has to, or end it if it can never run. Raise JobsError if that is not to be had.
 
-        `version` is that of its record as it was read.
+        `version` is that of its record as it was read. Return whether it waits for Slurm alone, which knows its time.
         """
         waits_for, never = still_to_come(self._store, job) if job.waits_for else ([], None)
         now = moment(self._store.clock())
+        if never is None and not waits_for and job.is_slurms:
+            self.remove(job.id)
+            return True
         if never is None and not waits_for and not seconds_left(job.not_before, job.timer, now):
             self._timetable.remove(job.id)
             self._dependents.remove(job.id)
             self.line.put(job.id, job.priority, job.context)
             self._versions[job.id] = version
-            return
+            return False
         self.remove(job.id)
         if never is not None:
             self._store.transition(job.id, {QUEUED}, ERROR, reason=never, ended_at=to_iso(now.wall_s))
@@ -54,6 +57,7 @@ class QueuedJobs:
             self._dependents.put(job.id, waits_for)
         elif job.not_before is not None:
             self._timetable.put(job.id, job.not_before, job.timer, now.boot_id)
+        return False
 
     def remove(self, job_id: str) -> None:
         """Take a job from where it waits, if it does."""

@@ -14,7 +14,7 @@ from running_jobs import files
 from running_jobs.clocks import Moment, moment
 from running_jobs.command_line import logs_of, marks_of
 from running_jobs.ending import end_fields, next_attempt
-from running_jobs.errors import NOT_OURS
+from running_jobs.errors import NOT_OURS, JobsError
 from running_jobs.job import ACTIVE, ERROR, Job
 from running_jobs.processes import boot_id, end_all, is_alive, leftovers, look_at
 from running_jobs.store import JobStore
@@ -50,6 +50,15 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def settle(store: JobStore, job_id: str) -> bool:
+    """Declare a job without a living runner lost. Return True if that cannot be said for certain now."""
+    try:
+        return declare_lost(store, job_id)
+    except (JobsError, OSError) as error:
+        store.note_error(f"{job_id}: looks lost, trying again: {error}")
+        return True
 
 
 def _open_own_lock(path: str) -> int | None:

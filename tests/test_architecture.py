@@ -53,7 +53,7 @@ LAYERS = [
     {"awaited", "summaries"},
     {"creation"},
     {"store"},
-    {"index", "tallies", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process"},
+    {"index", "tallies", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process", "brake"},
     {"command_line", "queued", "errands", "looking", "sampler"},
     {"admission"},
     {"attempt"},

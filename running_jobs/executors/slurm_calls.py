@@ -1,0 +1,125 @@
+"""Slurm's own programs, run as children of the dispatcher that nobody waits for: each has a time limit.
+
+With the controller away a client hangs for many seconds; the dispatcher has others to serve meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from running_jobs import files
+from running_jobs.command_line import ENVIRONMENT
+
+LIMIT_S = 30.0
+MAX_ANSWER_BYTES = 64 << 20
+_LOCK_DESCRIPTOR = 3
+
+
+class Answer(NamedTuple):
+    """What a program said: its exit code (None if it was ended for taking too long, or could not be started)."""
+
+    exit_code: int | None
+    out: str
+    err: str
+
+    @property
+    def problem(self) -> str:
+        """What went wrong, in a line of the program's own."""
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        said = "; ".join(dict.fromkeys(lines))[:300]
+        return said or ("took too long" if self.exit_code is None else f"ended with exit code {self.exit_code}")
+
+
+@dataclass
+class _Call:
+    pid: int
+    out: int
+    err: int
+    end_at: float
+    then: Callable[[Answer], None]
+    is_overdue: bool = False
+
+
+class Calls:
+    """The programs that run. `poller` is told of each, whose pidfd becomes readable at its end."""
+
+    def __init__(self, poller: select.poll) -> None:
+        self._poller = poller
+        self._running: dict[int, _Call] = {}  # by pidfd
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(
+        self, argv: Sequence[str], then: Callable[[Answer], None], now: float, text: str = "", lock: int = -1
+    ) -> None:
+        """Run a program with a text on its standard input; `then` gets its answer.
+
+        `lock` is a descriptor that it is to keep open as long as it lives.
+        """
+        opened: list[int] = []
+        try:
+            opened.extend(os.memfd_create(name) for name in ("in", "out", "err"))
+            given, out, err = opened
+            files.write_all(given, text.encode())
+            os.lseek(given, 0, os.SEEK_SET)
+            kept = {0: given, 1: out, 2: err, **({_LOCK_DESCRIPTOR: lock} if lock >= 0 else {})}
+            pid = os.posix_spawnp(
+                argv[0],
+                list(argv),
+                {**ENVIRONMENT, "LC_ALL": "C"},
+                file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in kept.items()],
+                setsigmask=(),
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+            )
+        except OSError as error:
+            for descriptor in opened:
+                os.close(descriptor)
+            why = "was not found" if isinstance(error, FileNotFoundError) else f"could not be started: {error.strerror}"
+            then(Answer(None, "", f"{argv[0]} {why}"))
+            return
+        os.close(given)
+        pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
+        self._running[pidfd] = _Call(pid, out, err, now + LIMIT_S, then)
+        self._poller.register(pidfd, select.POLLIN)
+
+    def ended(self, pidfd: int) -> bool:
+        """Take note of a program's end, and pass its answer on. Return whether it was one of ours."""
+        call = self._running.pop(pidfd, None)
+        if call is None:
+            return False
+        self._poller.unregister(pidfd)
+        os.close(pidfd)
+        status = 1 << 8
+        with contextlib.suppress(ChildProcessError):
+            status = os.waitpid(call.pid, 0)[1]
+        answer = Answer(
+            None if call.is_overdue else os.waitstatus_to_exitcode(status), _content(call.out), _content(call.err)
+        )
+        call.then(answer)
+        return True
+
+    def end_overdue(self, now: float) -> None:
+        """End what takes too long; its end is noticed like any other."""
+        for call in self._running.values():
+            if call.end_at <= now and not call.is_overdue:
+                call.is_overdue = True
+                os.kill(call.pid, signal.SIGKILL)
+
+    def seconds_to_next(self, now: float) -> float | None:
+        """Return when one of them will have taken too long, None if none runs."""
+        ends = [call.end_at - now for call in self._running.values() if not call.is_overdue]
+        return max(0.0, min(ends)) if ends else None
+
+
+def _content(descriptor: int) -> str:
+    try:
+        return os.pread(descriptor, MAX_ANSWER_BYTES, 0).decode(errors="replace")
+    finally:
+        os.close(descriptor)

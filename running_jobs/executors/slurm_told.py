@@ -1,0 +1,37 @@
+"""What people are told of Slurm: written whenever something of it changes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from running_jobs import placements
+from running_jobs.executors.slurm_handed import Handed
+from running_jobs.job import to_iso
+from running_jobs.placements import Told
+from running_jobs.store import JobStore
+
+
+class Telling:
+    """Keeps `run/slurm.json`."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._told = Told()
+        self._is_written = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why Slurm could not be asked the last time, None if it could."""
+        return self._told.problem
+
+    def tell(self, problem: str | None, handed: Mapping[str, Handed]) -> None:
+        """Note whether Slurm answered, and what it says of each job."""
+        now, before = to_iso(self._store.clock()), self._told
+        since = (before.since if before.problem else now) if problem else None
+        jobs = {job_id: one.as_told() for job_id, one in handed.items()}
+        self._told = Told(before.at if problem else now, problem, since, jobs)
+        if not self._is_written or (problem, jobs) != (before.problem, before.jobs):
+            with contextlib.suppress(OSError):
+                placements.write(self._store.paths, self._told)
+                self._is_written = True
