@@ -26,6 +26,7 @@ class JobPaths:
         self.boot_id = f"{data}/run/boot_id"
         self.journal = f"{data}/logs/background_jobs.log"
         self.errors = f"{data}/logs/background_jobs_errors.log"
+        self.slurm_log = f"{data}/logs/slurm.log"
         self.paused = f"{data}/paused"
         self.secret = f"{data}/secret"
         self.workers = f"{data}/workers"

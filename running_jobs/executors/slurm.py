@@ -16,10 +16,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from running_jobs import files
+from running_jobs import files, placements
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
-from running_jobs.executors.slurm_calls import Answer, Calls
+from running_jobs.executors.slurm_calls import Answer, Calls, SharedLock
 from running_jobs.executors.slurm_endings import why_not_started
 from running_jobs.executors.slurm_handed import Handed
 from running_jobs.executors.slurm_queue import COMMAND, Key, Row, rows_in
@@ -63,9 +63,10 @@ class SlurmExecutor:
         self._unwanted: set[str] = set()  # Slurm's ids of what nobody wants any more
         self._to_cancel: set[str] = set()
         self._rows: list[Row] = []
-        self._lock = -1
-        self._lock_again_at = 0.0
+        self._lock = SharedLock(store.paths.slurm_lock)
         self._is_known = False  # what Slurm has of ours
+        self._may_be_left = bool(placements.read(store.paths).jobs)  # of what nobody wants any more
+        self._forgot_at = 0.0
         self._is_asking = False
         self._is_held = False
         self._asked_at = 0.0
@@ -74,7 +75,7 @@ class SlurmExecutor:
         self._telling = Telling(store)
 
     def __len__(self) -> int:
-        return len(self._wanted) + len(self._handed) + len(self._unwanted) + len(self._calls)
+        return len(self._wanted) + len(self._handed) + len(self._calls) + self._may_be_left
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._wanted or job_id in self._handed
@@ -87,7 +88,7 @@ class SlurmExecutor:
         handed = self._handed.get(job.id)
         if handed is not None and handed.is_of(key):
             return
-        self._handed.pop(job.id, None)  # it was asked for otherwise: what Slurm has of that is not wanted any more
+        self._let_go(job.id)  # it was asked for otherwise: what Slurm has of that is not wanted any more
         self._wanted[job.id] = key
         if job.id not in self._postponed:
             self._line.put(job.id, job.priority, job.context)
@@ -111,7 +112,11 @@ class SlurmExecutor:
         self._drop_wish(job_id)
         self._postponed.forget(job_id)
         self._failed_starts.pop(job_id, None)
+        self._let_go(job_id)
+
+    def _let_go(self, job_id: str) -> None:
         if self._handed.pop(job_id, None) is not None:
+            self._may_be_left, self._forgot_at = True, time.monotonic()
             self._ask_soon()
 
     def _drop_wish(self, job_id: str) -> None:
@@ -123,7 +128,7 @@ class SlurmExecutor:
     def look(self, now: float, is_held: Callable[[], bool]) -> None:
         """Do what is due. `is_held` says whether nothing new may start."""
         self._calls.end_overdue(now)
-        if not len(self) or not self._has_lock(now):
+        if not len(self) or not self._lock.is_held(now):
             return
         for job_id in self._postponed.take_due(now):
             self._put_in_line(job_id)
@@ -143,26 +148,14 @@ class SlurmExecutor:
         """Return when to look again, None if there is nothing to look for."""
         if not len(self):
             return None
-        if self._lock < 0:
-            return max(0.0, self._lock_again_at - now)
+        if not self._lock.is_held(now):
+            return LOOK_EVERY_S
         waits = [self._calls.seconds_to_next(now), self._postponed.seconds_to_next(now)]
         if not self._is_asking:
             waits.append(self._ask_at - now)
         if self._handed or self._is_held:
             waits.append(LOOK_EVERY_S)
         return max(0.0, min(wait_s for wait_s in waits if wait_s is not None))
-
-    def _has_lock(self, now: float) -> bool:
-        """Hold the file that each sbatch keeps open: as long as one of an earlier dispatcher lives, all may change."""
-        if self._lock < 0 and now >= self._lock_again_at:
-            with contextlib.suppress(OSError):
-                lock = files.open_private(self._store.paths.slurm_lock, os.O_RDWR | os.O_CREAT)
-                if files.try_lock(lock):
-                    self._lock = lock
-                else:
-                    os.close(lock)
-            self._lock_again_at = now + LOOK_EVERY_S
-        return self._lock >= 0
 
     def _put_in_line(self, job_id: str) -> None:
         if job_id in self._wanted:
@@ -199,17 +192,19 @@ class SlurmExecutor:
             self._wanted.pop(job_id, None)  # it changed, and is looked at for that
 
     def _submit(self, job: Job, now: float) -> None:
-        files.write_atomically(
-            self._store.paths.for_nodes, json.dumps(self._settings.for_engine()).encode(), sync=False
-        )
+        paths = self._store.paths
+        files.write_atomically(paths.for_nodes, json.dumps(self._settings.for_engine()).encode(), sync=False)
+        os.close(files.open_private(paths.slurm_log, os.O_WRONLY | os.O_CREAT))  # else a node makes it for everybody
         key = key_of(job, self._settings)
         self._wanted.pop(job.id, None)
         handed = self._handed[job.id] = Handed(key.attempt, key.form, job.context, math.inf)
         self._submitting += 1
         wait_s = math.ceil(seconds_left(job.not_before, job.timer, moment(self._store.clock())))
         argv = command(job, key, self._settings, self._directory, wait_s)
-        text = script(key, self._store.paths.data)
-        self._calls.start(argv, lambda answer: self._submitted(job.id, handed, answer), now, text, self._lock)
+        text = script(key, paths.data)
+        self._calls.start(
+            argv, lambda answer: self._submitted(job.id, handed, answer), now, text, self._lock.descriptor
+        )
 
     def _submitted(self, job_id: str, handed: Handed, answer: Answer) -> None:
         self._submitting -= 1
@@ -264,6 +259,7 @@ class SlurmExecutor:
         living = {row.slurm_id: row for row in rows if not row.is_over and row.slurm_id not in ours}
         self._to_cancel |= {one for one, row in living.items() if row.is_waiting or one in self._unwanted}
         self._unwanted = set(living)  # what runs may be about to leave: it is cancelled if it is still there next time
+        self._may_be_left = bool(living) or self._asked_at <= self._forgot_at
 
     def _adopt(self, job_id: str, key: Key) -> None:
         with contextlib.suppress(JobsError, OSError):

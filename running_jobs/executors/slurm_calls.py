@@ -17,6 +17,7 @@ from running_jobs import files
 from running_jobs.command_line import ENVIRONMENT
 
 LIMIT_S = 30.0
+TRY_LOCK_EVERY_S = 0.5
 MAX_ANSWER_BYTES = 64 << 20
 _LOCK_DESCRIPTOR = 3
 
@@ -123,3 +124,27 @@ def _content(descriptor: int) -> str:
         return os.pread(descriptor, MAX_ANSWER_BYTES, 0).decode(errors="replace")
     finally:
         os.close(descriptor)
+
+
+class SharedLock:
+    """A lock that programs which were started keep with us: as long as one lives, no other dispatcher has it.
+
+    So whoever comes after a dispatcher that died knows when nothing is on its way to Slurm any more.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._again_at = 0.0
+        self.descriptor = -1
+
+    def is_held(self, now: float) -> bool:
+        """Say whether it is ours; it is tried for now and then."""
+        if self.descriptor < 0 and now >= self._again_at:
+            self._again_at = now + TRY_LOCK_EVERY_S
+            with contextlib.suppress(OSError):
+                descriptor = files.open_private(self._path, os.O_RDWR | os.O_CREAT)
+                if files.try_lock(descriptor):
+                    self.descriptor = descriptor
+                else:
+                    os.close(descriptor)
+        return self.descriptor >= 0

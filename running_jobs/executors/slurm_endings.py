@@ -62,4 +62,5 @@ def exit_of(row: Row) -> str:
 
 def why_not_started(row: Row) -> str:
     """Say why a job never began whose batch script failed."""
-    return f"could not start: its runner on {row.node or 'a node'} ended before it began ({exit_of(row)}); see its err"
+    where = f"its runner on {row.node or 'a node'} ended before it began"
+    return f"could not start: {where} ({exit_of(row)}); see logs/slurm.log"
