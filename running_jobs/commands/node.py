@@ -31,7 +31,7 @@ USAGE = "usage: node DATA JOB_ID ATTEMPT (a batch script of the dispatcher's run
 MAX_BYTES = 8 << 20
 NOT_NOW = 75  # what sysexits.h calls a temporary failure
 LOOK_EVERY_S = 2.0  # at the job's file: few signals reach a runner here
-EARLY_S = 5.0  # by which a node's clock may be behind
+EARLY_S = 5.0  # by which a node may begin before the time, with its clock behind
 TERM_LATER_S = 1.0  # than its children the batch process may get its SIGTERM
 
 
@@ -66,8 +66,12 @@ class NodeAttempt(Attempt):
         self.look_every_s = LOOK_EVERY_S
 
     def hold(self) -> bool:
-        """See whether it is its turn, before anything is made for it."""
-        return self.may_run(self.store.get(self.job_id))
+        """See whether it is its turn, before anything is made for it; Slurm begins up to a second too early."""
+        job = self.store.get(self.job_id)
+        if not self.may_run(job):
+            return False
+        time.sleep(min(EARLY_S, seconds_left(job.not_before, job.timer, moment(self.store.clock()))))
+        return True
 
     def may_run(self, job: Job) -> bool:
         """Say whether this very attempt is to come now."""

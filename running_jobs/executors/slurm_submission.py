@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 
@@ -12,8 +13,10 @@ from running_jobs.job import Job
 from running_jobs.paths import JobPaths
 from running_jobs.settings import Settings
 
-PRIORITY = 500  # that needs no nice
+PRIORITY = 500  # that needs no nice but the one of [slurm]
 PER_PRIORITY = 10  # of Slurm's nice
+LEAST_NICE = -60_000  # from somewhere below, what it is subtracted from overflows
+MOST_NICE = 1_000_000_000
 _PASSES = re.compile(
     r"contact|connect|timed out|took too long|temporar|socket|zero bytes|respond|communicat|was not found|could not be"
     r" started|MaxSubmit|SubmitJobLimit|slurm\.conf|configuration file|munge|authenticat|expired",
@@ -39,8 +42,15 @@ def command(job: Job, key: Key, settings: Settings, directory: str, wait_s: int)
         "--parsable", "--no-requeue", f"--job-name={job.id}", f"--comment={key.comment(directory)}",
         "--export=ALL",  # of the environment that sbatch gets from us: anything else has the node run a login shell
         "--chdir=/", "--open-mode=append", f"--output={JobPaths(settings.data).slurm_log}",
-        f"--nice={(PRIORITY - job.priority) * PER_PRIORITY}", *([f"--begin=now+{wait_s}"] if wait_s else []),
+        f"--nice={_nice(job, settings)}", *([f"--begin=now+{wait_s}"] if wait_s else []),
     ]  # fmt: skip
+
+
+def _nice(job: Job, settings: Settings) -> int:
+    """Return Slurm's nice for a priority: the lower, the sooner. One below zero is refused but to its operators."""
+    least = LEAST_NICE if os.geteuid() == 0 else 0
+    wanted = settings.slurm.get("nice", 0) + (PRIORITY - job.priority) * PER_PRIORITY
+    return int(min(max(wanted, least), MOST_NICE))
 
 
 def script(key: Key, data: str) -> str:
