@@ -129,6 +129,7 @@ class Actions:
                 )
             refuse_circle(self.store, job_id, after)  # under the lock: nobody closes it meanwhile
             found = dict(changes)
+            found |= self._admission.changes_of_executor(job, changes)
             if "delay" in options and not options.get("at"):
                 found |= {"not_before": None, "timer": None}
                 found |= self._admission.delayed(changes["delay"]) if job.status is QUEUED else {}

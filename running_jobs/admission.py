@@ -6,16 +6,16 @@ Everything that can refuse a job looks here, before anything is stored; whoever 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from running_jobs import approved_commands, checks, looking, parameters, spec
+from running_jobs import approved_commands, checks, looking, parameters, slurm_options, spec
 from running_jobs.approval import refuse_unless_approved
 from running_jobs.clocks import moment, wait_of
 from running_jobs.dependencies import refuse_unknown
 from running_jobs.errors import InvalidJob, InvalidWorker, NoSuchWorker, NotAllowed
-from running_jobs.job import QUEUED, Job
+from running_jobs.job import QUEUED, SLURM, Job
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.workers import Workers
@@ -43,6 +43,7 @@ class Admission:
             cwd = None  # where whoever asks happens to be says nothing to an approved command
         template.cwd = existing(checks.directory("cwd", template.cwd or cwd or "~"))
         template.owner = by
+        self.refuse_wrong_executor(template.executor, slurm_options.asked_by(template))
         refuse_unknown(self._store, template.after)
         if template.status is QUEUED and template.delay:
             vars(template).update(self.delayed(template.delay))
@@ -52,6 +53,9 @@ class Admission:
         """Return a queued job, still without an id, with the specification of an old one. Raise as template does."""
         template = Job(id="", status=QUEUED, owner=by, **{name: getattr(old, name) for name in spec.AGAIN})
         self.refuse_what_is_not_approved(what_runs(old))
+        if old.executor not in spec.EXECUTORS:  # somebody else ran it
+            template.executor = self._settings.executor
+        self.refuse_wrong_executor(template.executor)
         if self._settings.allowed_commands:
             template.cwd = checks.directory("cwd", "~")
         existing(template.cwd or "/")
@@ -60,11 +64,30 @@ class Admission:
     def refuse_to_start(self, job: Job) -> None:
         """Raise NotApproved or NotAllowed for an idle job that the settings do not let anybody run as it stands."""
         self.refuse_what_is_not_approved(what_runs(job))
+        self.refuse_wrong_executor(job.executor)
         if self._settings.allowed_commands and job.cwd not in (None, checks.directory("cwd", "~")):
             raise NotAllowed(
                 f"cwd: {job.cwd} was given before only approved commands ran (allowed_commands is set). "
                 "Use 'again' to run a copy in the home directory."
             )
+
+    def refuse_wrong_executor(self, executor: str, asked: Iterable[str] = ()) -> None:
+        """Raise InvalidJob for Slurm where it is not set up, and for what is `asked` of it by a job that is not its."""
+        if executor == SLURM and not self._settings.has_slurm:
+            raise InvalidJob("executor", 'cannot be "slurm" here: add a table [slurm] to config.toml')
+        for name in asked if executor != SLURM else ():
+            raise InvalidJob(name, 'is for jobs that Slurm runs; give executor "slurm", too, or leave it out')
+
+    def changes_of_executor(self, job: Job, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what else changes with who runs a job: what it asked of Slurm, if that is somebody else now.
+
+        Raise InvalidJob.
+        """
+        executor = changes.get("executor", job.executor)
+        given = {name: changes[name] for name in slurm_options.CHECKS if changes.get(name) is not None}
+        if given or "executor" in changes:
+            self.refuse_wrong_executor(executor, given)
+        return {} if executor == SLURM else dict.fromkeys(slurm_options.asked_by(job))
 
     def look_at_code(self, jobs: Sequence[Job]) -> list[bytes | None]:
         """See that what the jobs are to run is there and takes their parameters.
@@ -98,14 +121,19 @@ class Admission:
             asked = options.get(name)
             if isinstance(asked, dict) and asked.get("type") == "exec":
                 raise NotAllowed(f"{name}: only approved commands run here (allowed_commands is set), no shell lines.")
-        for name in ("env", "cwd"):
+        for name in ("env", "cwd", "slurm_args"):
             if options.get(name):
                 raise NotAllowed(f"{name} cannot be given where only approved commands run (allowed_commands is set).")
 
     def defaults(self) -> dict[str, Any]:
         """Return what the settings say for jobs that do not."""
         settings = self._settings
-        return {"timeout": settings.timeout, "retries": settings.max_retries, "retry_delay": settings.retry_delay}
+        return {
+            "timeout": settings.timeout,
+            "retries": settings.max_retries,
+            "retry_delay": settings.retry_delay,
+            "executor": settings.executor,
+        }
 
     def delayed(self, seconds: float) -> dict[str, Any]:
         """Return the fields that have a job wait for so long from now on."""
@@ -166,7 +194,7 @@ def _read_schema_in(information: Any) -> list[parameters.Parameter]:
 
 def what_runs(job: Job) -> dict[str, Any]:
     """Return those of a job's options that the settings may forbid."""
-    return {name: getattr(job, name) for name in ("command", *CALLBACKS, "env")}
+    return {name: getattr(job, name) for name in ("command", *CALLBACKS, "env", "slurm_args")}
 
 
 def existing(path: str) -> str:

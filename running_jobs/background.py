@@ -43,14 +43,23 @@ def run_background_job(
     progress_pattern: str | None = None,
     callback_done: Mapping[str, Any] | None = None,
     callback_failed: Mapping[str, Any] | None = None,
+    executor: str | None = None,
+    partition: str | None = None,
+    account: str | None = None,
+    qos: str | None = None,
+    cpus: int | None = None,
+    mem: str | None = None,
+    gpus: str | int | None = None,
+    time: str | None = None,
+    slurm_args: Sequence[str] | None = None,
 ) -> str:
     """Queue a method of a class, given itself or by its dotted name, and return the job's id at once.
 
     `params` is a sequence, a mapping (named arguments) or one scalar; None is none. `retries` are further attempts
-    after the first, None takes the settings' max_retries. `data_dir` is the data directory, by default JOBS_DATA, in
-    a job its own, or else jobs_data beside app.py. The job runs in its home directory unless `cwd` is given; for the
-    other options see the README. Raise NotApproved (before anything is imported), NoSuchClass, NoSuchMethod or
-    InvalidJob, with nothing written.
+    after the first, None takes the settings' max_retries; None as the `executor` takes theirs, too. `data_dir` is the
+    data directory, by default JOBS_DATA, in a job its own, or else jobs_data beside app.py. The job runs in its home
+    directory unless `cwd` is given; for the other options see the README. Raise NotApproved (before anything is
+    imported), NoSuchClass, NoSuchMethod or InvalidJob, with nothing written.
     """
     settings = load_settings(data_dir or os.environ.get("JOBS_DATA") or data_of(os.environ))
     given = {
@@ -60,6 +69,8 @@ def run_background_job(
         "progress_pattern": progress_pattern,
         "env": {} if env is None else _plain(env), "after": _plain(after),
         "callback_done": _plain(callback_done), "callback_failed": _plain(callback_failed),
+        "executor": executor, "partition": partition, "account": account, "qos": qos, "cpus": cpus, "mem": mem,
+        "gpus": gpus, "time": time, "slurm_args": _plain(slurm_args),
     }  # fmt: skip
     actions = Actions(settings, look_up=partial(_look_up, cls, settings.python_path))
     return actions.submit(given).id

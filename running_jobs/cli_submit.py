@@ -77,6 +77,17 @@ _OPTIONS = (
     click.option("--progress-pattern", metavar="REGEX", help="What in its output says how far it is."),
     click.option("--callback-done", metavar="URL-or-JSON", help="What to call after its end, whatever the end."),
     click.option("--callback-failed", metavar="URL-or-JSON", help="What to call after an error."),
+    click.option("--executor", type=click.Choice(["local", "slurm"]), help="Who runs it."),
+    click.option("--partition", help="On Slurm: the partition."),
+    click.option("--account", help="On Slurm: the account."),
+    click.option("--qos", help="On Slurm: the quality of service."),
+    click.option("--cpus", type=int, help="On Slurm: how many CPUs."),
+    click.option("--mem", metavar="SIZE", help="On Slurm: how much memory, as 4G."),
+    click.option("--gpus", metavar="[TYPE:]N", help="On Slurm: how many GPUs."),
+    click.option("--time", metavar="LIMIT", help="On Slurm: the time limit; minutes, HH:MM:SS or D-HH:MM."),
+    click.option(
+        "--slurm-arg", "slurm_args", multiple=True, metavar="OPTION", help="For sbatch, as --nodes=2; may be repeated."
+    ),
     click.option("--hold", is_flag=True, help="Only create it; start it later with `start`."),
     click.option(
         "--wait", is_flag=True, help="Stay, copy its output through, exit with its exit code (128+n after a signal)."
@@ -177,6 +188,8 @@ def _submit(
     for name in CALLBACKS:
         if name in given:
             given[name] = read_option(name, given[name])
+    if "slurm_args" in given:
+        given["slurm_args"] = list(given["slurm_args"])
     if "after" in given:
         given["after"] = [actions.store.resolve(text) for text in given["after"]]
     given.update(command=command, start=not hold)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,20 @@ def _callback(name: str, typed: str) -> Any:
         raise InvalidJob(name, f"expected a URL or JSON: {str(error)[:200]}") from None
 
 
+def _words(name: str, typed: str) -> list[str]:
+    """Read arguments as a shell would, or a list in JSON."""
+    if typed.lstrip().startswith("["):
+        try:
+            found = json.loads(typed)
+        except (ValueError, RecursionError) as error:
+            raise InvalidJob(name, f"is not JSON: {str(error)[:200]}") from None
+        return found if isinstance(found, list) else [typed]
+    try:
+        return shlex.split(typed)
+    except ValueError as error:
+        raise InvalidJob(name, f"cannot be read as arguments: {error}") from None
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "priority": _whole_number,
     "delay": _number,
@@ -81,5 +96,8 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "nice": _whole_number,
     "callback_done": _callback,
     "callback_failed": _callback,
+    **dict.fromkeys(("executor", "partition", "account", "qos", "mem", "gpus", "time"), _trimmed),
+    "cpus": _whole_number,
+    "slurm_args": _words,
 }
 _EMPTY: dict[str, Any] = {"delay": 0, "after": [], "env": {}}

@@ -16,6 +16,7 @@ from running_jobs.job import Job
 from running_jobs.settings import Settings
 
 MAX_CPUS = 1_000_000
+MAX_NUMBER = 999_999
 MAX_ARGS = 100
 MAX_ARG = 1000
 
@@ -55,16 +56,16 @@ class Pattern:
     def __init__(self, pattern: str, expected: str, numbers: bool = False) -> None:
         self.pattern = pattern
         self.numbers = numbers
-        self._expected = expected
+        self.expected = expected
 
     def __call__(self, field: str, value: object) -> str:
         """Return a text of this form. Raise InvalidJob."""
-        if self.numbers and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1_000_000:
+        if self.numbers and isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER:
             return str(value)
         if not isinstance(value, str):
-            raise InvalidJob(field, f"expected {self._expected}, found {kind(value)}")
+            raise InvalidJob(field, f"expected {self.expected}, found {kind(value)}")
         if not re.fullmatch(self.pattern, text(field, value)):
-            raise InvalidJob(field, f"expected {self._expected}, found {value!r}"[:300])
+            raise InvalidJob(field, f"expected {self.expected}, found {value!r}"[:300])
         return value
 
 
@@ -124,24 +125,31 @@ def check_settings(value: Mapping[str, Any]) -> dict[str, Any]:
     return {"slots": 0, **{key: OF_SETTINGS[key](key, item) for key, item in value.items()}}
 
 
-def asked_for(job: Job, settings: Settings) -> dict[str, Any]:
-    """Return what a job asks of Slurm: its options, those of [slurm] where it has none, and all further arguments."""
-    usual = settings.slurm
-    args = job.slurm_args or []
-    found = {name: usual[name] for name in FLAGS if name in usual}
-    if any(item.startswith(_OTHER_MEMORY) for item in args):
+def asked_by(job: Job) -> dict[str, Any]:
+    """Return what a job itself asks of Slurm, by the names of its options."""
+    return {name: asked for name in CHECKS if (asked := getattr(job, name)) is not None}
+
+
+def asked_for(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return what Slurm is asked for a job: what the job itself asks, what [slurm] says where it does not, and all
+    further arguments."""
+    own_args = [item for item in asked.get("slurm_args", ()) if isinstance(item, str)]  # else edited by hand
+    found = {name: settings.slurm[name] for name in FLAGS if name in settings.slurm}
+    if any(item.startswith(_OTHER_MEMORY) for item in own_args):
         found.pop("mem", None)  # sbatch takes one of them
-    found.update((name, held) for name in FLAGS if (held := getattr(job, name)) is not None)
+    found.update((name, asked[name]) for name in FLAGS if name in asked)
     if not found.get("gpus", "0").strip("0"):
         found.pop("gpus", None)  # how a job says that it wants none of those that [slurm] asks for
-    return {**found, "slurm_args": [*usual.get("args", []), *args]}
+    return {**found, "slurm_args": [*settings.slurm.get("args", []), *own_args]}
 
 
 def arguments(job: Job, settings: Settings) -> list[str]:
     """Return the arguments for sbatch that a job's options mean, and those of [slurm] where it has none.
 
-    They are to stand last: an option that lacks its value then takes none of ours for it, and sbatch says so.
+    They are to stand last: an option that lacks its value then takes none of ours for it, and sbatch says so. Raise
+    InvalidJob for options that somebody edited by hand into what would not have been taken.
     """
-    asked = asked_for(job, settings)
+    own = {name: CHECKS[name](name, value) for name, value in asked_by(job).items()}
+    asked = asked_for(own, settings)
     flags = [f"--{flag}={asked[name]}" for name, flag in FLAGS.items() if name in asked]
     return [*flags, *asked["slurm_args"]]

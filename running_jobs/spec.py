@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from running_jobs import approval, http_spec
+from running_jobs import approval, http_spec, slurm_options
 from running_jobs.checks import WholeNumber, directory, environment, json_value, kind, seconds, text
 from running_jobs.clocks import read_time
 from running_jobs.errors import InvalidJob
-from running_jobs.job import IDLE, QUEUED, Job, is_job_id
+from running_jobs.job import IDLE, QUEUED, SLURM, Job, is_job_id
 from running_jobs.parameters import check_object
 
 MAX_PRIORITY = 1_000_000
@@ -23,7 +23,7 @@ _TYPES = '"exec", "worker", "method", "http" or "approved"'
 # what "again" takes over; not its time or what it waited for: whoever runs it again wants it to run
 AGAIN = (
     "command", "name", "context", "priority", "cwd", "env", "nice", "progress_pattern", "timeout", "retries",
-    "retry_delay", "callback_done", "callback_failed",
+    "retry_delay", "callback_done", "callback_failed", "executor", *slurm_options.CHECKS,
 )  # fmt: skip
 
 
@@ -147,9 +147,12 @@ def pattern(field: str, value: object) -> str:
 
 def executor(field: str, value: object) -> str:
     """Return who runs the job. Raise InvalidJob."""
-    if value != "local":
-        raise InvalidJob(field, f'expected "local", found {value!r}'[:200])
-    return "local"
+    if value not in EXECUTORS:
+        raise InvalidJob(field, f'expected "local" or "slurm", found {value!r}'[:200])
+    return str(value)
+
+
+EXECUTORS = ("local", SLURM)
 
 
 OPTIONS: dict[str, Callable[[str, object], Any]] = {
@@ -170,9 +173,12 @@ OPTIONS: dict[str, Callable[[str, object], Any]] = {
     "callback_done": callback,
     "callback_failed": callback,
     "executor": executor,
+    **slurm_options.CHECKS,
 }
-NULLABLE = ("name", "nice", "progress_pattern", "cwd", "at", "callback_done", "callback_failed")
-DEFAULTED = ("retries", "retry_delay", "timeout")  # null leaves them to the settings
+NULLABLE = (
+    "name", "nice", "progress_pattern", "cwd", "at", "callback_done", "callback_failed", *slurm_options.CHECKS,
+)  # fmt: skip
+DEFAULTED = ("retries", "retry_delay", "timeout", "executor")  # null leaves them to the settings
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from werkzeug.security import generate_password_hash
 
-from running_jobs import saved, spec
+from running_jobs import saved, slurm_options, spec
 from running_jobs.actions import Actions
 from running_jobs.errors import InvalidJob, NoSuchSaved, UnreadableSaved
 from running_jobs.job import Job
@@ -131,7 +131,7 @@ def test_a_form_filled_from_a_job_makes_the_same_job(
 def test_every_option_is_filled_in(forms: Forms, actions: Actions) -> None:
     job = actions.submit({"command": {"type": "exec", "cmd": "true"}})
     texts, _ = launch_form(forms.page(f"like={job.id}"))
-    assert spec.OPTIONS.keys() - texts.keys() == {"command", "executor"}, "fill them in, too"
+    assert spec.OPTIONS.keys() - texts.keys() == {"command", "executor", *slurm_options.CHECKS}, "fill them in, too"
 
 
 def test_the_options_are_unfolded_if_there_is_something_in_them(forms: Forms, actions: Actions) -> None:

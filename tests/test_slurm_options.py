@@ -10,7 +10,7 @@ import pytest
 from running_jobs.errors import InvalidJob
 from running_jobs.job import IDLE, Job
 from running_jobs.settings import Settings
-from running_jobs.slurm_options import CHECKS, arguments, asked_for, check_settings
+from running_jobs.slurm_options import CHECKS, arguments, asked_by, asked_for, check_settings
 from running_jobs.slurm_words import why_waiting
 
 
@@ -127,6 +127,13 @@ def test_a_job_can_do_without_the_gpus_and_with_another_kind_of_memory_than_the_
     assert arguments(job(gpus="10"), settings()) == ["--gpus=10"]
 
 
+def test_what_somebody_edited_by_hand_into_a_job_is_not_handed_to_sbatch() -> None:
+    for damage in ({"partition": "--hold"}, {"cpus": -1}, {"slurm_args": ["--array=1-9"]}, {"slurm_args": [3]}):
+        with pytest.raises(InvalidJob):
+            arguments(job(**damage), settings())
+    assert asked_for({"slurm_args": [3]}, settings()) == {"slurm_args": []}, "a page that shows it goes on"
+
+
 def test_the_table_of_the_settings_is_checked_key_by_key() -> None:
     assert check_settings({}) == {"slots": 0}
     given = {"partition": "main", "cpus": 2, "gpus": 1, "args": ["--exclusive"], "slots": 4}
@@ -183,7 +190,7 @@ def test_the_table_of_the_settings_is_checked_key_by_key() -> None:
     ],
 )  # fmt: skip
 def test_slurms_reasons_are_said_in_words(state: str, why: str, options: dict[str, Any], said: str) -> None:
-    assert why_waiting(state, why, asked_for(job(**options), settings())) == said
+    assert why_waiting(state, why, asked_for(asked_by(job(**options)), settings())) == said
 
 
 def test_what_slurm_says_is_short_and_harmless_whatever_it_says() -> None:
@@ -193,5 +200,5 @@ def test_what_slurm_says_is_short_and_harmless_whatever_it_says() -> None:
 
 
 def test_a_wish_that_comes_from_the_settings_is_named_too() -> None:
-    asked = asked_for(job(), settings(cpus=99))
+    asked = asked_for({}, settings(cpus=99))
     assert why_waiting("PENDING", "PartitionConfig", asked).startswith("will never start as asked: asks for 99 CPUs")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from running_jobs import checks, http_spec, parameters, spec
+from running_jobs import checks, http_spec, parameters, slurm_options, spec
 from running_jobs.clocks import FORM
 from running_jobs.job import ID_PATTERN
 
@@ -78,7 +78,18 @@ _BY_CHECK: dict[Callable[..., Any], Schema] = {
         "description": "Ids of jobs that exist: it waits until they are done.",
     },
     spec.pattern: {**TEXT, "description": "A regular expression by which the output says how far the job is."},
-    spec.executor: {"const": "local"},
+    spec.executor: {"enum": [*spec.EXECUTORS], "description": "Who runs it; slurm only where the settings have it."},
+    slurm_options.arguments_for_sbatch: {
+        "type": "array",
+        "items": {
+            "type": "string",
+            "maxLength": slurm_options.MAX_ARG,
+            "pattern": "^-",
+            "description": "An option with its value in one text, as --nodes=2; none that a job has an option for.",
+        },
+        "maxItems": slurm_options.MAX_ARGS,
+        "description": "Further arguments for sbatch.",
+    },
 }
 _PARAM: Schema = {"anyOf": [TEXT, {"type": ["number", "boolean", "null"]}]}
 _OF_A_REQUEST: dict[str, Schema] = {  # whose checks are http_spec's own
@@ -117,6 +128,10 @@ def schema_of(check: Callable[..., Any]) -> Schema:
     """Return the schema of what a check takes. Raise KeyError for one that is not known here yet."""
     if isinstance(check, checks.WholeNumber):
         return {"type": "integer", "minimum": check.low, "maximum": check.high}
+    if isinstance(check, slurm_options.Pattern):
+        form: Schema = {"type": "string", "pattern": whole(check.pattern), "description": f"{check.expected}."}
+        most = slurm_options.MAX_NUMBER
+        return {"anyOf": [form, {"type": "integer", "minimum": 0, "maximum": most}]} if check.numbers else form
     return _BY_CHECK[check]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from running_jobs.job import TYPES, JobStatus
+from running_jobs.job import OF_SLURM, TYPES, JobStatus
 from running_jobs.web.openapi.options import JOB_ID, Schema, nullable, ref
 from running_jobs.web.queue_api import WORKER_STATUS
 
@@ -25,6 +25,9 @@ _MORE: dict[str, Schema] = {  # than the types of a job's fields say
     "callbacks": {"items": {"type": "object"}, "description": "What became of its callbacks."},
     "reason": {"description": "Why it ended so, in words."},
     "exit_code": {"description": "Null after a signal."},
+    "executor": {"description": "local, slurm, or elsewhere if somebody else runs it and reports here."},
+    "slurm_args": {"items": {"type": "string"}},
+    "placed": {"description": "On Slurm: its id, partition and node of the last attempt that began."},
     "pid": {"description": "Of its runner; of a job that is run elsewhere, of who runs it."},
 }
 _TIMES = ("not_before", "created_at", "queued_at", "started_at", "ended_at")
@@ -84,7 +87,7 @@ def _job() -> Schema:
     return {
         "type": "object",
         "properties": {**properties, **beside},
-        "required": [*properties],
+        "required": [name for name in properties if name not in OF_SLURM],
         "description": "A job's record. Keys that this version does not know may stand beside.",
     }
 
