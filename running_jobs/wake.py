@@ -77,12 +77,12 @@ def wake_dispatcher(settings: Settings) -> int | None:
     return None if poke(paths) else ensure_dispatcher(settings)
 
 
-def ensure_dispatcher(settings: Settings) -> int | None:
-    """Start a dispatcher unless one lives. Return the pid to wait for (it ends at once), or None."""
+def ensure_dispatcher(settings: Settings, wait_s: float = PROBED_S) -> int | None:
+    """Start a dispatcher unless one lives, and goes on living so long. Return the pid to wait for, or None."""
     paths = JobPaths(settings.data)
     lock = _open_lock(paths)
     try:
-        files.wait_for_lock(lock, paths.dispatcher_lock, PROBED_S)
+        files.wait_for_lock(lock, paths.dispatcher_lock, wait_s)
         return _spawn(settings, lock)
     except LockTimeout:
         return None

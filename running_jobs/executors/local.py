@@ -23,11 +23,12 @@ from running_jobs.processes import rename_self
 from running_jobs.runner import become_runner, run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import wake_dispatcher
+from running_jobs.wake import PROBED_S, ensure_dispatcher
 
 SPARE_S = 0.5  # for which a runner without a job is kept
 NAMED_SPARE_AFTER_S = 0.05
 WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispatcher hangs, or is held up
+DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: what it had open is closed in any order
 MOST_JOBS = 50  # in one runner: what it touches of its memory is its own from then on
 DONE, LEAVE = b".", b"leave"
 MAX_ORDER_BYTES = 200
@@ -129,8 +130,8 @@ class LocalExecutor:
 
     def _serve(self, orders: int, reports: int) -> None:
         """Run the jobs that are handed over, one after another. Never returns."""
-        with contextlib.suppress(BrokenPipeError):
-            left, ours = MOST_JOBS, inheritance()
+        left, ours, order = MOST_JOBS, inheritance(), b""
+        try:
             while order := _next_order(orders):
                 if order == LEAVE:
                     os._exit(0)
@@ -138,9 +139,11 @@ class LocalExecutor:
                 if not self._run(order) or not left or inheritance() != ours:  # a job may change its parent
                     break
                 os.write(reports, DONE)
+        except BrokenPipeError:
+            order = b""
         with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            wake_dispatcher(self._settings)
+            ensure_dispatcher(self._settings, PROBED_S if order else DYING_S)
         os._exit(0)
 
     def _run(self, order: bytes) -> bool:
