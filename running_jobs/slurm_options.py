@@ -24,7 +24,7 @@ NAME = r"[^\s,=\u0000-\u001f\u007f-][^\s\u0000-\u001f\u007f]{0,199}"
 MEMORY = r"[0-9]{1,12}[KMGTkmgt]?"
 GPUS = r"(?:[A-Za-z0-9_.-]{1,60}:)?[0-9]{1,6}(?:,[A-Za-z0-9_.-]{1,60}:[0-9]{1,6}){0,9}"
 TIME = r"[0-9]{1,8}(?::[0-9]{1,2}){0,2}|[0-9]{1,6}-[0-9]{1,2}(?::[0-9]{1,2}){0,2}"
-LONG = re.compile(r"--([A-Za-z][A-Za-z0-9-]{1,60})(?:=.*)?", re.DOTALL)
+LONG = re.compile(r"--([A-Za-z][A-Za-z0-9-]{1,60})(=.*)?", re.DOTALL)
 SHORT = re.compile(r"-(?:[OQsvk]|[BCFLSNmnwx].+)", re.DOTALL)  # alone: of several in one, any might be ours
 
 FLAGS = {
@@ -48,6 +48,16 @@ _SHORT_FORMS = {
     "d": "dependency", "H": "hold", "J": "job-name", "D": "chdir", "a": "array", "M": "clusters", "e": "error",
     "h": "help", "i": "input", "o": "output", "V": "version", "W": "wait",
 }  # fmt: skip
+# Those of the others that take the next argument for their value where they are given none.
+_NEED_VALUES = (
+    "acctg-freq", "batch", "bb", "bbf", "cluster-constraint", "constraint", "container", "core-spec",
+    "cores-per-socket", "cpu-freq", "cpus-per-gpu", "deadline", "delay-boot", "distribution", "exclude",
+    "extra-node-info", "gpu-bind", "gpu-freq", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres",
+    "gres-flags", "hint", "licenses", "mail-type", "mail-user", "mcs-label", "mem-bind", "mem-per-cpu", "mem-per-gpu",
+    "mincpus", "network", "nodefile", "nodelist", "nodes", "ntasks", "ntasks-per-core", "ntasks-per-gpu",
+    "ntasks-per-node", "ntasks-per-socket", "power", "prefer", "priority", "profile", "reservation",
+    "sockets-per-node", "switches", "thread-spec", "threads-per-core", "time-min", "tmp", "wait-all-nodes", "wckey",
+)  # fmt: skip
 
 
 class Pattern:
@@ -84,6 +94,8 @@ def _argument(field: str, value: object) -> str:
         raise InvalidJob(field, f"expected at most {MAX_ARG} characters in each, found {len(item)}")
     if long := LONG.fullmatch(item):
         _refuse_what_is_ours(field, item, long[1])
+        if long[2] is None and any(name.startswith(long[1]) for name in _NEED_VALUES):
+            raise InvalidJob(field, f"{item!r} needs a value, in the same text: {item}=...")
     elif item[:1] == "-" and item[1:2] in _SHORT_FORMS:
         _refuse_what_is_ours(field, item, _SHORT_FORMS[item[1]])
     elif not SHORT.fullmatch(item):
@@ -146,8 +158,7 @@ def asked_for(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 def arguments(job: Job, settings: Settings) -> list[str]:
     """Return the arguments for sbatch that a job's options mean, and those of [slurm] where it has none.
 
-    They are to stand last: an option that lacks its value then takes none of ours for it, and sbatch says so. Raise
-    InvalidJob for options that somebody edited by hand into what would not have been taken.
+    Raise InvalidJob for options that somebody edited by hand into what would not have been taken.
     """
     own = {name: CHECKS[name](name, value) for name, value in asked_by(job).items()}
     asked = asked_for(own, settings)

@@ -89,10 +89,16 @@ def test_nor_by_what_is_no_single_option_with_its_value(given: str) -> None:
         CHECKS["slurm_args"]("slurm_args", [given])
 
 
+@pytest.mark.parametrize("given", ["--constraint", "--nodes", "--nodel", "--mem-per-cpu", "--mail"])
+def test_an_option_that_would_take_the_next_argument_for_its_value_is_refused(given: str) -> None:
+    with pytest.raises(InvalidJob, match="needs a value"):
+        CHECKS["slurm_args"]("slurm_args", [given, "--exclusive"])
+
+
 @pytest.mark.parametrize(
     "given",
     [
-        "--nodes=2", "--exclusive", "--exclusive=user", "--constraint=a&b", "--mem-per-cpu=1G", "--mem-bind=none",
+        "--nodes=2", "--contiguous", "--overcommit", "--oversubscribe", "--reboot", "--spread-job", "--use-min-nodes", "--quiet", "--a-plugin", "--exclusive", "--exclusive=user", "--constraint=a&b", "--mem-per-cpu=1G", "--mem-bind=none",
         "--wait-all-nodes=1", "--time-min=5", "--no-kill", "--propagate=NONE", "--gpus-per-node=1", "--gres=gpu:1",
         "--mail-type=END", "--mail-user=a b@c", "--container-image=x", "--prefer=x", "-n4", "-N1-2", "-wn1", "-Cfast", "-s",
     ],
