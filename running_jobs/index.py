@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from running_jobs.errors import NoSuchJob, UnreadableJob
-from running_jobs.job import ACTIVE, FINAL, QUEUED, JobStatus, is_job_id
+from running_jobs.job import ACTIVE, FINAL, QUEUED, JobStatus
 from running_jobs.journal import Follower
 from running_jobs.store import JobStore
 from running_jobs.summaries import Summary, summarize
@@ -75,6 +75,7 @@ class JobIndex:
         self._latest: list[str] = []
         self._pages: dict[tuple[JobFilter, str | None, int], Page] = {}
         self._running: Counter[str] = Counter()
+        self._slots_taken = 0
         self._tallies = Tallies()
         self._owing = 0
         self._follower: Follower | None = None
@@ -119,11 +120,13 @@ class JobIndex:
             return self._contexts.most_common(limit)
 
     def running(self) -> int:
-        """Return how many jobs run here and take a slot."""
-        return sum(self.running_by_context().values())
+        """Return how many jobs run here and take a slot: none that Slurm runs."""
+        with self._lock:
+            self._refresh()
+            return self._slots_taken
 
     def running_by_context(self) -> dict[str, int]:
-        """Return how many jobs of each context run here and take a slot."""
+        """Return how many jobs of each context run here or on Slurm."""
         with self._lock:
             self._refresh()
             return dict(self._running)
@@ -296,7 +299,8 @@ class JobIndex:
         if not self._contexts[row.context]:
             del self._contexts[row.context]
         self._owing += by if row.owes_callbacks else 0
-        if row.status is ACTIVE and not row.elsewhere:
+        if row.status is ACTIVE and row.executor != "elsewhere":
+            self._slots_taken += 0 if row.is_slurms else by
             self._running[row.context] += by
             if not self._running[row.context]:
                 del self._running[row.context]
@@ -313,8 +317,3 @@ class JobIndex:
 
     def _no_more_known_from(self, job_id: str) -> None:
         del self._latest[bisect.bisect_left(self._order, job_id) :]
-
-
-def is_cursor(text: str) -> bool:
-    """Say whether a text can be the `before` of a page."""
-    return is_job_id(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, NamedTuple
 
-from running_jobs.job import ACTIVE, IDLE, QUEUED, Job, JobStatus
+from running_jobs.job import ACTIVE, IDLE, QUEUED, SLURM, Job, JobStatus
+from running_jobs.slurm_options import asked_by
 
 SHOWN_CHARACTERS = 200
 
@@ -23,7 +24,7 @@ class Summary(NamedTuple):
     queued_at: str | None
     started_at: str | None
     ended_at: str | None
-    elsewhere: bool
+    executor: str
     exit_code: int | None
     signal: int | None
     reason: str | None
@@ -35,6 +36,13 @@ class Summary(NamedTuple):
     after: tuple[str, ...]
     owes_callbacks: bool
     progress_pattern: str | None
+    asked_of_slurm: dict[str, Any] | None
+    placed: dict[str, Any] | None
+
+    @property
+    def is_slurms(self) -> bool:
+        """Whether Slurm decides when and where it runs."""
+        return self.executor == SLURM
 
 
 def summarize(job: Job) -> Summary:
@@ -52,7 +60,7 @@ def summarize(job: Job) -> Summary:
         queued_at=job.queued_at if job.status is QUEUED else None,
         started_at=job.started_at,
         ended_at=job.ended_at,
-        elsewhere=job.runs_elsewhere,
+        executor=sys.intern(job.executor),
         exit_code=job.exit_code,
         signal=job.signal,
         reason=job.reason,
@@ -64,4 +72,6 @@ def summarize(job: Job) -> Summary:
         after=tuple(job.after) if waits else (),
         owes_callbacks=bool((job.callback_done or job.callback_failed) and job.pending_callbacks),
         progress_pattern=job.progress_pattern if job.status is ACTIVE else None,
+        asked_of_slurm=asked_by(job) if job.is_slurms and job.status is QUEUED else None,
+        placed=job.placed if job.is_slurms else None,
     )

@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidJob
-from running_jobs.index import is_cursor
 from running_jobs.job import JobStatus, is_job_id
 from running_jobs.saved import is_saved_id
 from running_jobs.web.auth import seal
@@ -61,7 +60,7 @@ PAGE_PARAMETERS: dict[str, Callable[[str], bool]] = {
     "q": _is_short,
     "since": _is_since,
     "until": _is_until,
-    "before": is_cursor,
+    "before": is_job_id,
     # the chosen job
     "job": is_job_id,
     "tab": _is_short,

@@ -193,6 +193,9 @@ def health() -> Response:
         "disk_free_bytes": free_bytes,
         "disk_low": free_bytes < parts().settings.min_free_bytes,
     }
+    if parts().settings.has_slurm:
+        told = parts().slurm.now()
+        data["slurm"] = "out of reach" if told.problem else "answers" if told.at else "not asked yet"
     if not lives and parts().index.has_work():
         data["dispatcher"] = "missing"  # for a moment: the server starts one
     return envelope(200, "The server lives.", data)

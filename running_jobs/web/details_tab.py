@@ -8,16 +8,18 @@ from typing import Any
 from running_jobs import http_spec, wording
 from running_jobs.job import ACTIVE, Job
 from running_jobs.records import duration_s, public_record
+from running_jobs.summaries import summarize
 from running_jobs.web.page_view import exit_text
 from running_jobs.web.shown_job import ShownJob
+from running_jobs.web.slurm_view import place_facts
 
-IN_TABLES = ("attempts", "callbacks")
+SHOWN_APART = ("attempts", "callbacks", "placed")
 
 
 def details_tab(shown: ShownJob) -> dict[str, Any]:
     """Return what the tab shows; its callbacks stand in the head of the panel, too."""
     attempts = [_attempt_view(attempt, shown.now_s) for attempt in shown.job.attempts]
-    return {"attempts": attempts, "facts": _facts(shown.job)}
+    return {"attempts": attempts, "facts": _facts(shown)}
 
 
 def callbacks_view(job: Job) -> list[dict[str, Any]]:
@@ -71,9 +73,9 @@ def _number_in(record: dict[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _facts(job: Job) -> list[tuple[str, str]]:
-    facts = []
-    for name, value in public_record(job).items():
-        if value not in (None, [], {}, "") and name not in IN_TABLES:
+def _facts(shown: ShownJob) -> list[tuple[str, str]]:
+    facts = place_facts(shown.parts.slurm.now(), summarize(shown.job))
+    for name, value in public_record(shown.job).items():
+        if value not in (None, [], {}, "") and name not in SHOWN_APART:
             facts.append((name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)))
     return facts

@@ -28,6 +28,8 @@ def has_samples(paths: JobPaths, job: Job) -> bool:
 
 
 def _live_sample(paths: JobPaths, job: Job, kept: list[Sample]) -> Sample | None:
+    if job.is_slurms:  # its pid is one of another machine
+        return None
     if job.status is not ACTIVE or not job.pid or not is_alive(job.pid, job.pid_started, job.boot_id):
         return None
     runner = read_member(job.pid)

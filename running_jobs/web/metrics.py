@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import psutil
@@ -40,6 +41,8 @@ def exposition(parts: Parts, now_s: float) -> Iterator[str]:
     yield from _of_jobs(parts, now_s)
     yield from _of_contexts(parts)
     yield from _of_the_engine(parts)
+    if parts.settings.has_slurm:
+        yield from _of_slurm(parts)
     yield from _of_this_process()
 
 
@@ -63,11 +66,11 @@ def _of_contexts(parts: Parts) -> Iterator[str]:
     known = ["default", *bounds]
     yield _one("running_jobs_slots", "How many jobs may run at once.", slots)
     told = "How many more jobs could run now."
-    yield _one("running_jobs_free_slots", told, max(0, slots - sum(running.values())))
+    yield _one("running_jobs_free_slots", told, max(0, slots - parts.index.running()))
     if bounds:
         told = "How many jobs of a context may run at once."
         yield _gauge("running_jobs_context_slots", told, _by("context", bounds))
-    told = "Jobs that take a slot, by context."
+    told = "Jobs that run, by context."
     yield _gauge("running_jobs_context_running_jobs", told, _by("context", _bounded(running, known)))
     told = "Queued jobs, by context."
     yield _gauge("running_jobs_context_queued_jobs", told, _by("context", _bounded(queued, known)))
@@ -84,6 +87,14 @@ def _of_the_engine(parts: Parts) -> Iterator[str]:
         yield _one("running_jobs_disk_free_bytes", told, disk_free_bytes(paths.data))
     told = "With less room than this nothing new is started."
     yield _one("running_jobs_disk_min_free_bytes", told, parts.settings.min_free_bytes)
+
+
+def _of_slurm(parts: Parts) -> Iterator[str]:
+    told = parts.slurm.now()
+    yield _one("running_jobs_slurm_up", "Whether Slurm answered when it was asked last: 1 or 0.", not told.problem)
+    states = Counter(entry["state"].lower() for entry in told.jobs.values())
+    said = "Jobs that were handed over to Slurm and have not ended, by its state."
+    yield _gauge("running_jobs_slurm_jobs", said, _by("state", _bounded(states, ("pending", "running"))))
 
 
 def _of_this_process() -> Iterator[str]:

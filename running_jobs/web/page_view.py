@@ -14,6 +14,7 @@ from running_jobs.summaries import Summary
 from running_jobs.web.log_source import LogSource
 from running_jobs.web.log_tab import live_pane
 from running_jobs.web.parts import Parts
+from running_jobs.web.slurm_view import place_marks, problem_view
 from running_jobs.web.waiting import Outlook
 
 SHOWN_LINES = 100
@@ -47,7 +48,9 @@ def row_view(row: Summary, outlook: Outlook, progress: dict[str, Any] | None) ->
         "has_context": row.context != DEFAULT_CONTEXT,
         "priority": row.priority,
         "attempt": "/".join(map(str, attempts)),
-        "marks": _marks(row) + ([f"attempt {attempts[0]} of {attempts[1]}"] if attempts else []),
+        "marks": place_marks(outlook.told, row)
+        + _marks(row)
+        + ([f"attempt {attempts[0]} of {attempts[1]}"] if attempts else []),
     }
 
 
@@ -69,6 +72,7 @@ def strip_view(parts: Parts, outlook: Outlook) -> dict[str, Any]:
         "disk": wording.size(outlook.free_bytes),
         "host": parts.host.figures(),
         "least": wording.size(outlook.least_bytes) if outlook.lacks_room else None,
+        "slurm": problem_view(outlook.told, parts.settings, parts.index.has_work()),
         "user": g.user,
         "may_change": g.may_change,
     }

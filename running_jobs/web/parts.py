@@ -20,6 +20,7 @@ from running_jobs.web.listing import Listings
 from running_jobs.web.log_live import LiveLogs
 from running_jobs.web.places import Places
 from running_jobs.web.progress_view import Progresses
+from running_jobs.web.slurm_view import SlurmTold
 from running_jobs.worker_actions import WorkerActions
 
 
@@ -39,6 +40,7 @@ class Parts:
         self.archive_places = Places()
         self.progresses = Progresses(self.store.paths)
         self.long_answer = threading.Lock()  # held while one is made: some take 100 MB for a moment
+        self.slurm = SlurmTold(self.store.paths)
         self.host = Host(settings.data)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
 

@@ -55,13 +55,13 @@ def queue_status_of(job_id: str) -> Response:
 @blueprint.get("/jobs/status")
 def queue_status() -> Response:
     """Answer how busy the queue is."""
-    (counts, _), slots = parts().index.counts_so_far(), parts().settings.slots
-    working = parts().index.running()
+    index, slots = parts().index, parts().settings.slots
+    counts, _ = index.counts_so_far()
     data = {
         "waiting": counts["queued"],
-        "working": working,
+        "working": sum(index.running_by_context().values()),
         "max_threads": slots,
-        "free_threads": max(0, slots - working),
+        "free_threads": max(0, slots - index.running()),
     }
     return _plain({"status": 200, "data": data})
 

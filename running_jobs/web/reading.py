@@ -11,8 +11,8 @@ from flask import request
 
 from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidJob
-from running_jobs.index import JobFilter, is_cursor
-from running_jobs.job import JobStatus
+from running_jobs.index import JobFilter
+from running_jobs.job import JobStatus, is_job_id
 from running_jobs.web.sending import number_from_query
 
 MAX_LIMIT = 1000
@@ -47,7 +47,7 @@ def filter_of(asked: Mapping[str, str]) -> JobFilter:
 def cursor_from_query() -> str | None:
     """Return where the part of the list that is asked for begins. Raise InvalidJob."""
     before = request.args.get("before")
-    if before and not is_cursor(before):
+    if before and not is_job_id(before):
         raise InvalidJob("before", f"expected a job's id, found {before[:40]!r}")
     return before or None
 

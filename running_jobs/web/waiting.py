@@ -11,6 +11,7 @@ from running_jobs.files import disk_free_bytes
 from running_jobs.job import QUEUED
 from running_jobs.summaries import Summary
 from running_jobs.web.parts import Parts
+from running_jobs.web.slurm_view import why_waiting_there
 
 SHOWN_CHARACTERS = 30
 
@@ -40,17 +41,15 @@ class Outlook:
         self.now = moment(parts.store.clock())
         self.running = parts.index.running_by_context()
         self.slots = settings.slots
+        self.free_slots = max(0, settings.slots - parts.index.running())
+        self.told = parts.slurm.now()
         self.is_paused = parts.store.is_paused
         self.free_bytes = disk_free_bytes(parts.store.paths.data)
         self.least_bytes = settings.min_free_bytes
+        self._settings = settings
         self._limits = settings.context_slots
         self._index = parts.index
         self._to_end: dict[str, str] = {}
-
-    @property
-    def free_slots(self) -> int:
-        """How many jobs may start beside those that run."""
-        return max(0, self.slots - sum(self.running.values()))
 
     @property
     def lacks_room(self) -> bool:
@@ -71,7 +70,7 @@ class Outlook:
         others = [(other, " ".join(self._to_end[other].split())) for other in row.after if other in self._to_end]
         if others:
             return Waiting("waits for", others)
-        text = self._time_left(row) or self._held(row)
+        text = self._time_left(row) or why_waiting_there(self.told, row, self._settings) or self._held(row)
         return Waiting(text, []) if text else None
 
     def _time_left(self, row: Summary) -> str:
@@ -86,8 +85,17 @@ class Outlook:
             return "held: paused"
         if self.lacks_room:
             return "held: disk below min_free_bytes"
-        if not self.free_slots:
+        if not self.free_slots and not row.is_slurms:
             return "waits for a slot"
-        if self.running.get(row.context, 0) >= self._limits.get(row.context, self.slots):
+        limit = self._limits.get(row.context)
+        if limit is not None and self.running.get(row.context, 0) >= limit:
             return "waits for a slot of its context"
-        return ""
+        return self._not_handed_over() if row.is_slurms else ""
+
+    def _not_handed_over(self) -> str:
+        if self.told.problem:
+            return "waits until Slurm is back"
+        most = self._settings.slurm.get("slots", 0)
+        if most and len(self.told.jobs) >= most:
+            return "waits for a slot of Slurm's"
+        return "is about to be handed over to Slurm"

@@ -139,7 +139,9 @@ def _health() -> Schema:
             "paused": {"type": "boolean"},
             "disk_free_bytes": _COUNT,
             "disk_low": {"type": "boolean"},
-        }
+            "slurm": {"enum": ["answers", "out of reach", "not asked yet"], "description": "Where it is set up."},
+        },
+        optional=("slurm",),
     )
 
 

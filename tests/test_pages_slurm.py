@@ -1,0 +1,256 @@
+"""What the page shows of Slurm, from what the dispatcher noted of it: here that is written by hand."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.security import generate_password_hash
+
+from running_jobs import placements
+from running_jobs.actions import Actions
+from running_jobs.job import ACTIVE, DONE, ERROR, QUEUED, Job
+from running_jobs.placements import Told
+from running_jobs.processes import boot_id, own_start
+from running_jobs.store import JobStore
+
+from .conftest import LocalClient
+from .forms import Forms
+
+AT = "2026-11-21T20:39:15.123Z"
+CMD = {"type": "exec", "cmd": "python train.py"}
+SLURM = 'slots = 4\n[slurm]\nargs = ["--exclusive"]\n'
+
+
+def entry(state: str = "PENDING", why: str = "Resources", attempt: int = 1, **more: str) -> dict[str, Any]:
+    place = {"id": "12", "partition": "main", "node": "", **more}
+    return {"attempt": attempt, "state": state, "why": why, **place}
+
+
+@pytest.fixture
+def store(configure: Callable[..., Actions]) -> JobStore:
+    """Give the store of a data directory with Slurm set up, in which nothing starts."""
+    found = configure(SLURM).store
+    found.prepare()
+    return found
+
+
+@pytest.fixture
+def tell(store: JobStore) -> Callable[..., None]:
+    """Give a function that notes what Slurm said as the dispatcher does."""
+
+    def write(jobs: dict[str, dict[str, Any]] | None = None, problem: str | None = None) -> None:
+        placements.write(store.paths, Told(AT, problem, AT if problem else None, jobs or {}))
+
+    return write
+
+
+def add(store: JobStore, status: Any = QUEUED, **fields: Any) -> Job:
+    return store.create(Job(id="", status=status, command=CMD, executor="slurm", cwd="/", **fields))
+
+
+def text_of(part: str) -> str:
+    return re.sub(r" (?=[:.,])", "", " ".join(html.unescape(re.sub(r"<[^>]+>", " ", part)).split()))
+
+
+def row_of(page: str, job: Job) -> str:
+    return text_of(page.split(f'data-key="{job.id}"')[1].split("</tr>")[0])
+
+
+def head_of(page: str) -> str:
+    return text_of(page.split('id="job-head"')[1].split("</nav>")[0])
+
+
+def test_a_job_that_waits_in_slurm_says_why_and_under_which_id(
+    store: JobStore, tell: Callable[..., None], data: Path
+) -> None:
+    first, second, third = add(store), add(store, cpus=99), add(store)
+    tell({first.id: entry(), second.id: entry(why="PartitionConfig", id="13"), third.id: entry("", "", id="")})
+    forms = Forms(data)
+    page = forms.page()
+    assert "Slurm 12 · partition main" in row_of(page, first)
+    assert "waits for free resources" in row_of(page, first)
+    never = "will never start as asked: asks for 99 CPUs, --exclusive (PartitionConfig)"
+    assert never in row_of(page, second)
+    assert "Slurm · partition main is about to be handed over to Slurm" in row_of(page, third), (
+        "sbatch has not answered"
+    )
+    shown = head_of(forms.job(second))
+    assert never in shown
+    assert "Slurm 13 · partition main" in shown
+    details = forms.job(second, "&tab=details")
+    assert "<dt>slurm says</dt><dd>PENDING, PartitionConfig</dd>" in details
+    assert "<dt>placed</dt><dd>Slurm 13, partition main</dd>" in details
+    assert "<dt>cpus</dt><dd>99</dd>" in details
+
+
+def test_a_job_that_runs_or_ran_there_says_where(store: JobStore, tell: Callable[..., None], data: Path) -> None:
+    placed = {"attempt": 1, "id": "12", "partition": "main", "node": "n3"}
+    runs = add(store, ACTIVE, placed=placed, attempt=1, started_at=AT)
+    ran = add(
+        store, DONE, placed={**placed, "id": "11", "node": "n2"}, attempt=1, started_at=AT, ended_at=AT, exit_code=0
+    )
+    tell({runs.id: entry("RUNNING", "None", node="n9")})
+    forms = Forms(data)
+    page = forms.page()
+    assert "Slurm 12 · partition main · node n3" in row_of(page, runs), "the runner knows better than squeue"
+    assert "Slurm 11 · partition main · node n2" in row_of(page, ran)
+    assert "Slurm 12 · partition main · node n3" in head_of(forms.job(runs))
+    assert "<dt>placed</dt><dd>Slurm 12, partition main, node n3</dd>" in forms.job(runs, "&tab=details")
+
+
+def test_a_retry_tells_of_the_attempt_that_is_to_come(store: JobStore, tell: Callable[..., None], data: Path) -> None:
+    placed = {"attempt": 1, "id": "12", "partition": "main", "node": "n3"}
+    job = add(store, attempt=1, retries=2, placed=placed)
+    tell({job.id: entry("NODE_FAIL", "None", node="n3")})
+    forms = Forms(data)
+    row = row_of(forms.page(), job)
+    assert "Slurm · attempt 1 of 3 is about to be handed over" in row, "what was said of the first attempt is over"
+    assert "n3" not in row
+    tell({job.id: entry(attempt=2, why="Priority", id="14")})
+    row = row_of(forms.page(), job)
+    assert "Slurm 14 · partition main" in row
+    assert "waits: others come first" in row
+
+
+def test_a_job_that_was_not_handed_over_says_why(store: JobStore, data: Path) -> None:
+    earlier = store.create(Job(id="", status=QUEUED, command=CMD, cwd="/", name="an earlier one"))
+    plain, timed, after = add(store), add(store, not_before="2999-01-01T00:00:00.000Z"), add(store, after=[earlier.id])
+    page = Forms(data).page()
+    for job, said in ((plain, "is about to be handed over to Slurm"), (timed, "starts in "), (after, "waits for an")):
+        assert said in row_of(page, job)
+
+
+def test_slots_of_this_machine_hold_up_nothing_of_slurms_and_are_not_taken_by_it(
+    configure: Callable[..., Actions], tell: Callable[..., None], data: Path
+) -> None:
+    store = configure("slots = 1\n[contexts.few]\nslots = 1\n[slurm]\nslots = 1\n").store
+    runs = add(store, ACTIVE, attempt=1, context="few")
+    client = LocalClient(data)
+    assert "<b>1</b> of 1 slots free" in client.get("/").text
+    assert client.get("/jobs/status").json["data"] == {"waiting": 0, "working": 1, "max_threads": 1, "free_threads": 1}
+    store.create(Job(id="", status=ACTIVE, command=CMD))
+    waits, of_context = add(store), add(store, context="few")
+    here = store.create(Job(id="", status=QUEUED, command=CMD, cwd="/"))
+    page = client.get("/").text
+    assert "<b>0</b> of 1 slots free" in page
+    assert "is about to be handed over" in row_of(page, waits)
+    assert "waits for a slot of its context" in row_of(page, of_context)
+    assert "waits for a slot" in row_of(page, here)
+    tell({runs.id: entry("RUNNING", "None")})
+    assert "waits for a slot of Slurm's" in row_of(client.get("/").text, waits)
+
+
+# --- Slurm is away
+
+
+def strip_of(page: str) -> str:
+    return text_of(page.split('id="strip"')[1].split("</div>")[0])
+
+
+def test_a_controller_that_is_away_is_said_with_what_it_means(
+    store: JobStore, tell: Callable[..., None], data: Path
+) -> None:
+    job = add(store)
+    tell(problem="slurmctld does not answer: timed out <b>")
+    page = Forms(data).page()
+    assert (
+        "Slurm is out of reach since 2026-11-21 20:39:15 UTC: slurmctld does not answer: timed out <b>. Jobs for it stay "
+        "queued and go on when it is back; those that run there run on"
+    ) in strip_of(page)
+    assert 'role="status"' in page.split('data-key="slurm"')[1][:20]
+    assert "waits until Slurm is back" in row_of(page, job)
+    tell()
+    assert "out of reach" not in Forms(data).page()
+
+
+def test_nobody_is_bothered_with_it_who_does_not_wait_for_it(
+    store: JobStore, tell: Callable[..., None], data: Path, configure: Callable[..., Actions]
+) -> None:
+    tell(problem="slurmctld does not answer")
+    assert "out of reach" not in Forms(data).page(), "there is no job"
+    add(store)
+    assert "out of reach" in Forms(data).page()
+    configure("slots = 4\n")
+    assert "out of reach" not in Forms(data).page(), "Slurm is not set up any more"
+
+
+@pytest.mark.parametrize("query", ["", "&job={id}"])
+def test_a_page_that_is_open_hears_of_each_change(
+    store: JobStore, tell: Callable[..., None], data: Path, query: str
+) -> None:
+    job = add(store)
+    client = LocalClient(data)
+    query = f"/?part=live{query.format(id=job.id)}"
+    tell({job.id: entry()})
+    first = client.get(query)
+    assert client.get(query, headers={"If-None-Match": first.headers["ETag"]}).code == 304
+    seen = [first.headers["ETag"]]
+    for change in ({"jobs": {job.id: entry(why="Priority")}}, {"jobs": {job.id: entry()}, "problem": "away"}):
+        tell(**change)
+        answer = client.get(query, headers={"If-None-Match": seen[-1]})
+        assert (answer.code, answer.headers["ETag"] in seen) == (200, False)
+        seen.append(answer.headers["ETag"])
+    assert "out of reach" in answer.text
+
+
+def test_programs_are_told_too(store: JobStore, tell: Callable[..., None], data: Path) -> None:
+    client = LocalClient(data)
+    job = add(store)
+    assert client.get("/health").json["data"]["slurm"] == "not asked yet"
+    tell({job.id: entry(), "20200101-000000-000001": entry("RUNNING"), "20200101-000000-000002": entry("COMPLETING")})
+    assert client.get("/health").json["data"]["slurm"] == "answers"
+    metrics = client.get("/metrics").text
+    assert "running_jobs_slurm_up 1\n" in metrics
+    for state in ("pending", "running", "(others)"):
+        assert f'running_jobs_slurm_jobs{{state="{state}"}} 1\n' in metrics
+    tell(problem="sbatch was not found")
+    assert client.get("/health").json["data"]["slurm"] == "out of reach"
+    assert "sbatch" not in client.get("/health").text, "whoever asks for the health needs no user"
+    assert "running_jobs_slurm_up 0\n" in client.get("/metrics").text
+
+
+def test_without_slurm_nothing_tells_of_it(actions: Actions, data: Path) -> None:
+    actions.submit({"command": CMD}, cwd="/")
+    client = LocalClient(data)
+    for path in ("/", "/health", "/metrics"):
+        assert "slurm" not in client.get(path).text.lower()
+
+
+# --- what was noted may be anything
+
+
+@pytest.mark.parametrize(
+    "placed", [{}, {"id": 3, "node": [], "partition": None}, {"id": "<b>\x1b\u202e", "node": "x" * 5000}]
+)
+def test_a_damaged_place_does_no_harm(store: JobStore, data: Path, placed: Any) -> None:
+    job = add(store, ERROR, attempt=1, placed=placed, slurm_args=["--x"])
+    forms = Forms(data)
+    for page in (forms.page(), forms.job(job, "&tab=details")):
+        assert "Slurm" in row_of(page, job)
+        assert "x" * 100 not in page
+        assert "\x1b" not in page
+
+
+def test_this_machines_processes_are_not_taken_for_those_of_a_node(store: JobStore, data: Path) -> None:
+    mine = os.getpid()
+    fields = {"attempt": 1, "pid": mine, "pid_started": own_start(), "boot_id": boot_id(), "started_at": AT}
+    there = add(store, ACTIVE, **fields)
+    here = store.create(Job(id="", status=ACTIVE, command=CMD, cwd="/", **fields))
+    client = LocalClient(data)
+    assert len(client.get(f"/jobs/{here.id}/stats").json["data"]) == 1
+    assert client.get(f"/jobs/{there.id}/stats").json["data"] == []
+
+
+def test_a_viewer_sees_where_jobs_are(configure: Callable[..., Actions], tell: Callable[..., None], data: Path) -> None:
+    hashed = generate_password_hash("right", method="pbkdf2:sha256:1")
+    store = configure(f'{SLURM}[users.eve]\nhash = "{hashed}"\nrole = "viewer"\n').store
+    job = add(store)
+    tell({job.id: entry()})
+    page = Forms(data).client.get("/", auth=("eve", "right")).text
+    assert "waits for free resources" in row_of(page, job)
