@@ -254,3 +254,108 @@ def test_a_viewer_sees_where_jobs_are(configure: Callable[..., Actions], tell: C
     tell({job.id: entry()})
     page = Forms(data).client.get("/", auth=("eve", "right")).text
     assert "waits for free resources" in row_of(page, job)
+
+
+# --- forms
+
+
+ASKED = {
+    "partition": "gpu", "account": "physics", "qos": "long", "cpus": 4, "mem": "8G", "gpus": "a100:1", "time": "1-12:00",
+    "slurm_args": ["--nodes=1", "--constraint=a b"],
+}  # fmt: skip
+TYPED = {
+    **{name: str(value) for name, value in ASKED.items()}, "slurm_args": "--nodes=1 '--constraint=a b'", "executor": "slurm",
+}  # fmt: skip
+
+
+def fields_of(page: str, form: str) -> dict[str, str]:
+    """Return what the fields for Slurm of a form hold."""
+    part = page.split(form)[1].split("</form>")[0]
+    found = {}
+    for name in TYPED:
+        field = re.search(rf'<input id="[\w-]*{name}" name="{name}"[^>]* value="([^"]*)"', part)
+        found[name] = html.unescape(field[1]) if field else ""
+    chosen = re.search(r'<option value="(\w*)" selected>', part.split('name="executor"')[1])
+    return {**found, "executor": chosen[1] if chosen else "?"}
+
+
+def test_a_form_asks_for_all_that_slurm_can_be_asked_for(store: JobStore, data: Path) -> None:
+    answer = Forms(data).post("/launch", {"cmd": "true", "hold": "1", **TYPED})
+    assert answer.status_code == 303, answer.text
+    job = store.get(store.ids()[-1])
+    assert (job.executor, {name: getattr(job, name) for name in ASKED}) == ("slurm", ASKED)
+
+
+def test_what_is_wrong_for_slurm_is_said_at_its_field(store: JobStore, data: Path) -> None:
+    forms = Forms(data)
+    for field, text, said in (
+        ("cpus", "many", "whole number"),
+        ("time", "soon", "minutes"),
+        ("slurm_args", "-H", "be given"),
+    ):
+        answer = forms.post("/launch", {"cmd": "true", "executor": "slurm", field: text})
+        assert answer.status_code == 400
+        found = re.search(
+            rf'name="{field}"[^>]*aria-invalid="true"[^>]*><span class="problem"[^>]*>([^<]*)<', answer.text
+        )
+        assert found and said in found[1], field
+        assert f'value="{text}"' in answer.text
+    assert 'class="options" open' in answer.text
+    answer = forms.post("/launch", {"cmd": "true", "executor": "", "partition": "main"})
+    assert re.search(r'name="partition"[^>]*aria-invalid="true"', answer.text), "it is not for a job of this machine"
+    assert store.ids() == []
+
+
+def test_a_job_of_slurms_fills_the_form(store: JobStore, data: Path, configure: Callable[..., Actions]) -> None:
+    job = add(store, DONE, **ASKED)
+    here = store.create(Job(id="", status=DONE, command=CMD, cwd="/"))
+    assert fields_of(Forms(data).page(f"like={job.id}"), 'id="launch"') == TYPED
+    assert set(fields_of(Forms(data).page(f"like={here.id}"), 'id="launch"').values()) == {""}
+    configure(f'executor = "slurm"\n{SLURM}')
+    assert fields_of(Forms(data).page(f"like={job.id}"), 'id="launch"') == {**TYPED, "executor": ""}
+    assert fields_of(Forms(data).page(f"like={here.id}"), 'id="launch"')["executor"] == "local"
+    configure("slots = 4\n")
+    page = Forms(data).page(f"like={job.id}")
+    assert "was for Slurm, which is not set up here any more" in page
+    assert 'name="partition"' not in page
+
+
+def test_a_kept_command_of_slurms_fills_the_form(
+    store: JobStore, data: Path, configure: Callable[..., Actions]
+) -> None:
+    forms = Forms(data)
+    for name, fields in (("there", TYPED), ("usual", {})):
+        assert forms.post("/saved", {"cmd": "true", "keep_as": name, **fields}).status_code == 303
+    there, usual = re.findall(r"kept=(\w+)", forms.page())
+    assert fields_of(forms.page(f"kept={there}"), 'id="launch"') == TYPED
+    configure(f'executor = "slurm"\n{SLURM}')
+    assert fields_of(Forms(data).page(f"kept={usual}"), 'id="launch"')["executor"] == "", "who runs it is as usual"
+
+
+def test_a_job_that_waits_is_changed_on_the_page(store: JobStore, data: Path) -> None:
+    job = add(store, **ASKED)
+    forms = Forms(data)
+    assert fields_of(forms.job(job), 'id="change-form"') == TYPED
+    assert "said=same" in forms.save(job, {}).headers["Location"]
+    assert "said=set" in forms.save(job, {"cpus": "8", "gpus": ""}).headers["Location"]
+    changed = store.get(job.id)
+    assert (changed.cpus, changed.gpus, changed.slurm_args) == (8, None, ASKED["slurm_args"])
+    assert forms.save(job, {"executor": ""}).status_code == 303
+    assert (store.get(job.id).executor, store.get(job.id).partition) == ("local", None)
+    refused = forms.save(job, {"cpus": "8"})
+    assert (refused.status_code, 'id="set-cpus" name="cpus"' in refused.text) == (400, True)
+    assert re.search(r'id="set-cpus"[^>]*aria-invalid="true"', refused.text)
+
+
+def test_the_fields_tell_what_is_usual_and_are_there_only_with_slurm(
+    data: Path, configure: Callable[..., Actions]
+) -> None:
+    assert "partition" not in Forms(data).page()
+    configure('[slurm]\npartition = "main"\ncpus = 2\n')
+    page = Forms(data).page()
+    assert re.search(r'name="partition"[^>]* placeholder="main"', page)
+    assert re.search(r'name="cpus"[^>]* placeholder="2"', page)
+    configure('[slurm]\n[allowed_commands.greet]\ncommand = ["echo", "hello"]\n')
+    page = Forms(data).page("run=approved&of=greet")
+    assert 'name="partition"' in page
+    assert 'name="slurm_args"' not in page

@@ -51,7 +51,7 @@ def _kept(parts: Parts, saved_id: str) -> Filled:
     saved = parts.saved.get(saved_id)
     settings = parts.settings
     usual = {"timeout": settings.timeout, "retries": settings.max_retries, "retry_delay": settings.retry_delay}
-    job = spec.new_job(saved.options, **usual)
+    job = spec.new_job(saved.options, **usual, executor=settings.executor)
     hold = "1" if saved.options.get("start") is False else "0"
     form = {**form_of(parts, job), NAME_FIELD: saved.name, "hold": hold}
     return Filled(form, f"the kept command “{saved.name}”", _note(parts, job))
@@ -87,7 +87,10 @@ def form_of(parts: Parts, job: Job) -> dict[str, str]:
         "retries": str(settings.max_retries),
         "retry_delay": f"{settings.retry_delay:.15g}",
     }
-    form = {name: "" if usual.get(name) == text else text for name, text in change_texts(job).items()}
+    texts = change_texts(job, settings)
+    if settings.allowed_commands:
+        texts.pop("slurm_args", None)
+    form = {name: "" if usual.get(name) == text else text for name, text in texts.items()}
     if form["at"] and job.not_before and from_iso(job.not_before) <= time.time():
         form["at"] = ""  # the moment is over
     form["after"] = " ".join(other for other in job.after if parts.store.version(other) != (0, 0))
@@ -106,7 +109,12 @@ def _is_withheld(parts: Parts, job: Job, name: str) -> bool:
 
 def _note(parts: Parts, job: Job) -> str:
     withheld = any(_is_withheld(parts, job, name) for name in CALLBACKS)
-    return "Its callback is left out: it holds credentials." if withheld else ""
+    notes = ["Its callback is left out: it holds credentials."] if withheld else []
+    if job.is_slurms and not parts.settings.has_slurm:
+        notes.append("It was for Slurm, which is not set up here any more: this one will run on this machine.")
+    if job.slurm_args and parts.settings.allowed_commands:
+        notes.append("Its further options of sbatch are left out: only approved commands run here.")
+    return " ".join(notes)
 
 
 def _environment_text(env: Mapping[str, str]) -> str:

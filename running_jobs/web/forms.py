@@ -15,13 +15,16 @@ from running_jobs.errors import AmbiguousId, InvalidJob, NoSuchJob, NotAllowed
 from running_jobs.option_texts import read_option
 from running_jobs.parameters import Parameter, read_typed
 from running_jobs.settings import Settings
+from running_jobs.slurm_options import CHECKS
 from running_jobs.store import JobStore
 from running_jobs.web.auth import token
 from running_jobs.web.launching import PARAMETER
 from running_jobs.web.page_view import DEFAULT_CONTEXT, DEFAULT_PRIORITY
 from running_jobs.web.parts import Parts, parts
 
-CHANGEABLE = ("name", "context", "priority", "delay", "at", "after", "retries", "retry_delay", "timeout")
+CHANGEABLE = (
+    "name", "context", "priority", "delay", "at", "after", "retries", "retry_delay", "timeout", "executor", *CHECKS,
+)  # fmt: skip
 SHOWN = "shown."  # before a field's name: the text that it held when the form was shown
 MAX_FIELDS = 200
 MAX_SELECTED = 1000
@@ -128,6 +131,7 @@ def options_of_change(form: dict[str, str], store: JobStore, settings: Settings)
         "retries": settings.max_retries,
         "retry_delay": settings.retry_delay,
         "timeout": settings.timeout,
+        "executor": settings.executor,
     }
     options = {}
     for name in CHANGEABLE:

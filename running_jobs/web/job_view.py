@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
 
 from running_jobs import wording
 from running_jobs.job import ACTIVE, IDLE, QUEUED, WAITING, Job, from_iso
+from running_jobs.settings import Settings
+from running_jobs.slurm_options import FLAGS
+from running_jobs.spec import EXECUTORS
 from running_jobs.summaries import summarize
 from running_jobs.web.chart_tab import chart_tab
 from running_jobs.web.deletion import what_goes
@@ -60,14 +64,14 @@ def job_view(parts: Parts, outlook: Outlook, here: dict[str, str], is_whole: boo
         "waits_for": waiting.others[:SHOWN_OTHERS] if waiting else [],
         "waits_for_more": max(0, len(waiting.others) - SHOWN_OTHERS) if waiting else 0,
         "callbacks": callbacks_view(job),
-        "change": change_texts(job) if job.status in WAITING else None,
+        "change": change_texts(job, parts.settings) if job.status in WAITING else None,
         "err_size": size_of(parts.store.paths.err(job.id)),
         **files_head(chosen),
         **TABS[shown_tab](chosen),
     }
 
 
-def change_texts(job: Job) -> dict[str, str]:
+def change_texts(job: Job, settings: Settings) -> dict[str, str]:
     """Return what the fields of the form that changes a job hold at first, each as its field would send it back."""
     named = job.not_before is not None and job.timer is None
     return {
@@ -80,7 +84,15 @@ def change_texts(job: Job) -> dict[str, str]:
         "retries": str(job.retries),
         "retry_delay": _number(job.retry_delay),
         "timeout": _number(job.timeout),
+        **(_slurm_texts(job, settings) if settings.has_slurm else {}),
     }
+
+
+def _slurm_texts(job: Job, settings: Settings) -> dict[str, str]:
+    args = shlex.join(item for item in job.slurm_args or [] if isinstance(item, str))
+    texts = {name: "" if getattr(job, name) is None else str(getattr(job, name)) for name in FLAGS}
+    is_usual = job.executor not in EXECUTORS or job.executor == settings.executor
+    return {"executor": "" if is_usual else job.executor, **texts, "slurm_args": args}
 
 
 def _verbs(job: Job) -> list[str]:
