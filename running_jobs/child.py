@@ -9,11 +9,13 @@ hangs so holds up the runner itself until it answers.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import errno
 import os
 import resource
 import signal
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +56,17 @@ def become_parent() -> None:
     """Take on what commands are to inherit."""
     os.umask(COMMAND_UMASK)
     resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+
+
+@contextlib.contextmanager
+def limits_of_commands() -> Iterator[None]:
+    """Have what is started meanwhile inherit the limits that we were started with."""
+    ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, ours)
 
 
 def inheritance() -> tuple[object, ...]:

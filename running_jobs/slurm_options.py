@@ -125,6 +125,7 @@ OF_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     **{name: check for name, check in CHECKS.items() if name != "slurm_args"},
     "args": arguments_for_sbatch,
     "slots": WholeNumber(0, 1_000_000),
+    "nice": WholeNumber(0, 1_000_000),  # of jobs with the default priority: room for more urgent ones above them
 }
 _OTHER_MEMORY = ("--mem-per-cpu", "--mem-per-gpu")
 

@@ -88,7 +88,9 @@ class SlurmExecutor:
         handed = self._handed.get(job.id)
         if handed is not None and handed.is_of(key):
             return
-        self._let_go(job.id)  # it was asked for otherwise: what Slurm has of that is not wanted any more
+        if handed is not None and handed.slurm_id and handed.attempt == key.attempt:  # it was asked for otherwise
+            self._to_cancel.add(handed.slurm_id)
+        self._let_go(job.id)
         self._wanted[job.id] = key
         if job.id not in self._postponed:
             self._line.put(job.id, job.priority, job.context)
@@ -175,9 +177,9 @@ class SlurmExecutor:
     # --- handing over
 
     def _hand_over(self, now: float) -> None:
+        slots = self._settings.slurm.get("slots") or UNBOUND
         while self._submitting < SUBMIT_AT_ONCE:
             running = Counter(handed.context for handed in self._handed.values())
-            slots = self._settings.slurm.get("slots") or UNBOUND
             job_id = choose_next(self._line, running, slots, self._is_held)
             if job_id is None:
                 return

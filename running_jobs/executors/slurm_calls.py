@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 from collections.abc import Callable, Sequence
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from running_jobs import files
+from running_jobs.child import limits_of_commands
 from running_jobs.command_line import ENVIRONMENT
 
 LIMIT_S = 30.0
 TRY_LOCK_EVERY_S = 0.5
 MAX_ANSWER_BYTES = 64 << 20
 _LOCK_DESCRIPTOR = 3
+_PREFIX = re.compile(r"^\w+: (?:error|fatal): ")
 
 
 class Answer(NamedTuple):
@@ -32,7 +35,7 @@ class Answer(NamedTuple):
     @property
     def problem(self) -> str:
         """What went wrong, in a line of the program's own."""
-        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        lines = [_PREFIX.sub("", line).strip() for line in (self.err or self.out).splitlines() if line.strip()]
         said = "; ".join(dict.fromkeys(lines))[:300]
         return said or ("took too long" if self.exit_code is None else f"ended with exit code {self.exit_code}")
 
@@ -71,14 +74,15 @@ class Calls:
             files.write_all(given, text.encode())
             os.lseek(given, 0, os.SEEK_SET)
             kept = {0: given, 1: out, 2: err, **({_LOCK_DESCRIPTOR: lock} if lock >= 0 else {})}
-            pid = os.posix_spawnp(
-                argv[0],
-                list(argv),
-                {**ENVIRONMENT, "LC_ALL": "C"},
-                file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in kept.items()],
-                setsigmask=(),
-                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-            )
+            with limits_of_commands():  # Slurm has jobs run with the limits of whoever submits them
+                pid = os.posix_spawnp(
+                    argv[0],
+                    list(argv),
+                    {**ENVIRONMENT, "LC_ALL": "C"},
+                    file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in kept.items()],
+                    setsigmask=(),
+                    setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+                )
         except OSError as error:
             for descriptor in opened:
                 os.close(descriptor)

@@ -41,7 +41,7 @@ def command(job: Job, key: Key, settings: Settings, directory: str, wait_s: int)
         "sbatch", *slurm_options.arguments(job, settings),
         "--parsable", "--no-requeue", f"--job-name={job.id}", f"--comment={key.comment(directory)}",
         "--export=ALL",  # of the environment that sbatch gets from us: anything else has the node run a login shell
-        "--chdir=/", "--open-mode=append", f"--output={JobPaths(settings.data).slurm_log}",
+        "--chdir=/", "--open-mode=append", "--output=" + JobPaths(settings.data).slurm_log.replace("%", "%%"),
         f"--nice={_nice(job, settings)}", *([f"--begin=now+{wait_s}"] if wait_s else []),
     ]  # fmt: skip
 
