@@ -110,7 +110,7 @@ def test_a_retry_tells_of_the_attempt_that_is_to_come(store: JobStore, tell: Cal
     tell({job.id: entry("NODE_FAIL", "None", node="n3")})
     forms = Forms(data)
     row = row_of(forms.page(), job)
-    assert "Slurm · attempt 1 of 3 is about to be handed over" in row, "what was said of the first attempt is over"
+    assert "attempt 1 of 3 Slurm is about to be handed over" in row, "what was said of the first attempt is over"
     assert "n3" not in row
     tell({job.id: entry(attempt=2, why="Priority", id="14")})
     row = row_of(forms.page(), job)

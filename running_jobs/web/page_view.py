@@ -48,9 +48,8 @@ def row_view(row: Summary, outlook: Outlook, progress: dict[str, Any] | None) ->
         "has_context": row.context != DEFAULT_CONTEXT,
         "priority": row.priority,
         "attempt": "/".join(map(str, attempts)),
-        "marks": place_marks(outlook.told, row)
-        + _marks(row)
-        + ([f"attempt {attempts[0]} of {attempts[1]}"] if attempts else []),
+        "place": place_marks(outlook.told, row),
+        "marks": _marks(row) + ([f"attempt {attempts[0]} of {attempts[1]}"] if attempts else []),
     }
 
 
