@@ -124,8 +124,8 @@ def list_jobs(
 @click.pass_context
 def show(context: click.Context, job_id: str, as_json: bool) -> None:
     """Show all that is known of a job."""
-    store = _reader(context).store
-    output.print_job(store, store.get(store.resolve(job_id)), as_json)
+    actions = _reader(context)
+    output.print_job(actions, actions.store.get(actions.store.resolve(job_id)), as_json)
 
 
 @main.command()

@@ -12,14 +12,16 @@ from typing import Any
 
 import click
 
-from running_jobs import logs, wording
+from running_jobs import logs, placements, slurm_words, wording
 from running_jobs.actions import Actions
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
 from running_jobs.index import JobFilter
 from running_jobs.job import Job, JobStatus
+from running_jobs.placements import Told
 from running_jobs.records import duration_s, public_record
+from running_jobs.slurm_options import asked_by, asked_for
 from running_jobs.store import JobStore
 from running_jobs.summaries import summarize
 from running_jobs.wake import dispatcher_lives
@@ -84,8 +86,9 @@ def _duration(job: Job) -> str:
     return wording.duration(duration_s(job, time.time()))
 
 
-def print_job(store: JobStore, job: Job, as_json: bool) -> None:
+def print_job(actions: Actions, job: Job, as_json: bool) -> None:
     """Print all that is known of a job."""
+    paths = actions.store.paths
     if as_json:
         print_json(public_record(job))
         return
@@ -93,7 +96,10 @@ def print_job(store: JobStore, job: Job, as_json: bool) -> None:
         if value not in (None, [], {}):
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(f"{name:<16} {wording.harmless(shown)}")
-    click.echo(f"{'logs':<16} {store.paths.out(job.id)} {store.paths.err(job.id)}")
+    if job.is_slurms and (told := placements.read(paths).of(job.id, job.attempt + 1)):
+        why = slurm_words.why_waiting(told["state"], told["why"], asked_for(asked_by(job), actions.settings))
+        click.echo(f"{'slurm':<16} job {told['id']} {why}")
+    click.echo(f"{'logs':<16} {paths.out(job.id)} {paths.err(job.id)}")
 
 
 def print_log(store: JobStore, job_id: str, err: bool, follow: bool, lines: int | None) -> None:
@@ -180,25 +186,31 @@ def print_status(actions: Actions, as_json: bool) -> None:
     """Print counts, slots, the dispatcher and the disk."""
     store = actions.store
     counts = dict.fromkeys((status.value for status in JobStatus), 0)
-    unreadable = 0
+    unreadable = slots_taken = 0
     for job_id in store.ids():
         try:
-            counts[store.get(job_id).status.value] += 1
+            job = store.get(job_id)
         except JobsError:
             unreadable += 1
+            continue
+        counts[job.status.value] += 1
+        slots_taken += job.status is JobStatus.ACTIVE and not job.is_slurms
+    told = placements.read(store.paths) if actions.settings.has_slurm else Told()
     free_bytes = disk_free_bytes(store.paths.data)
     is_low = free_bytes < actions.settings.min_free_bytes
     found = {
         "jobs": counts,
         "unreadable": unreadable,
         "slots": actions.settings.slots,
-        "free_slots": max(0, actions.settings.slots - counts["active"]),
+        "free_slots": max(0, actions.settings.slots - slots_taken),
         "paused": store.is_paused,
         "dispatcher": "running" if dispatcher_lives(store.paths) else "not needed",
         "disk_free_bytes": free_bytes,
         "disk_low": is_low,
         "data": store.paths.data,
     }
+    if actions.settings.has_slurm:
+        found["slurm"] = {"problem": told.problem, "since": told.since, "answered_at": told.at, "jobs": len(told.jobs)}
     if as_json:
         print_json(found)
         return
@@ -207,5 +219,7 @@ def print_status(actions: Actions, as_json: bool) -> None:
         click.echo(f"unreadable  {unreadable}")
     click.echo(f"slots       {found['free_slots']} of {found['slots']} free{', paused' if found['paused'] else ''}")
     click.echo(f"dispatcher  {found['dispatcher']}")
+    if told.problem:
+        click.echo(f"slurm       out of reach since {told.since}: {wording.harmless(told.problem)}")
     low = ", less than min_free_bytes: nothing new starts" if is_low else ""
     click.echo(f"disk        {wording.size(free_bytes)} free in {store.paths.data}{low}")

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from running_jobs import run_background_job, spec
+from running_jobs import placements, run_background_job, spec
 from running_jobs.actions import Actions
 from running_jobs.errors import InvalidJob, NotAllowed
-from running_jobs.job import DONE, IDLE, Job
+from running_jobs.job import ACTIVE, DONE, IDLE, Job
+from running_jobs.placements import Told
 from running_jobs.slurm_options import CHECKS
 
 from .conftest import LocalClient
@@ -194,3 +195,18 @@ def test_every_option_for_slurm_is_an_option_of_a_job() -> None:
     assert set(CHECKS) < set(spec.OPTIONS)
     assert set(CHECKS) < set(spec.AGAIN)
     assert json.dumps([*CHECKS]) == json.dumps([*GIVEN])
+
+
+def test_the_command_line_tells_what_slurm_said(slurm: Actions, app_here: Callable[..., SimpleNamespace]) -> None:
+    job = slurm.submit({**TRUE, "executor": "slurm", "start": True, "cpus": 99})
+    slurm.store.create(Job(id="", status=ACTIVE, command=TRUE["command"], executor="slurm", attempt=1))
+    assert "slurm" not in app_here("status").out
+    entry = {"attempt": 1, "id": "12", "state": "PENDING", "why": "PartitionConfig", "partition": "main", "node": ""}
+    told = Told("2026-11-21T20:39:15.123Z", None, None, {job.id: entry})
+    placements.write(slurm.store.paths, told)
+    said = "job 12 will never start as asked: asks for 99 CPUs (PartitionConfig)"
+    assert said in app_here("show", job.id).out
+    found = json.loads(app_here("status", "--json").out)
+    assert (found["free_slots"], found["slurm"]["problem"], found["slurm"]["jobs"]) == (4, None, 1)
+    placements.write(slurm.store.paths, told._replace(problem="timed out", since=told.at))
+    assert "slurm       out of reach since 2026-11-21T20:39:15.123Z: timed out\n" in app_here("status").out
