@@ -75,7 +75,7 @@ class JobIndex:
         self._latest: list[str] = []
         self._pages: dict[tuple[JobFilter, str | None, int], Page] = {}
         self._running: Counter[str] = Counter()
-        self._slots_taken = 0
+        self._on_slurm = 0
         self._tallies = Tallies()
         self._owing = 0
         self._follower: Follower | None = None
@@ -120,13 +120,11 @@ class JobIndex:
             return self._contexts.most_common(limit)
 
     def running(self) -> int:
-        """Return how many jobs run here and take a slot: none that Slurm runs."""
-        with self._lock:
-            self._refresh()
-            return self._slots_taken
+        """Return how many jobs run here or on Slurm."""
+        return sum(self.running_by_context().values()) + self._on_slurm
 
     def running_by_context(self) -> dict[str, int]:
-        """Return how many jobs of each context run here or on Slurm."""
+        """Return how many jobs of each context run here and take a slot: none that Slurm runs."""
         with self._lock:
             self._refresh()
             return dict(self._running)
@@ -141,7 +139,7 @@ class JobIndex:
         """Say whether something is left to do here: a job is queued, runs, or has callbacks to make."""
         with self._lock:
             self._refresh()
-            return bool(self._counts[QUEUED] or self._owing or self._running)
+            return bool(self._counts[QUEUED] or self._owing or self._running or self._on_slurm)
 
     def unsettled_ids(self) -> list[str]:
         """Return the ids of the jobs that have not ended, or have callbacks to make, whatever their markers say."""
@@ -299,8 +297,9 @@ class JobIndex:
         if not self._contexts[row.context]:
             del self._contexts[row.context]
         self._owing += by if row.owes_callbacks else 0
-        if row.status is ACTIVE and row.executor != "elsewhere":
-            self._slots_taken += 0 if row.is_slurms else by
+        if row.status is ACTIVE and row.is_slurms:
+            self._on_slurm += by
+        elif row.status is ACTIVE and row.executor != "elsewhere":
             self._running[row.context] += by
             if not self._running[row.context]:
                 del self._running[row.context]

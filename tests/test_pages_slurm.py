@@ -126,6 +126,14 @@ def test_a_job_that_was_not_handed_over_says_why(store: JobStore, data: Path) ->
         assert said in row_of(page, job)
 
 
+def test_nothing_is_drained_while_slurm_runs_something(store: JobStore, data: Path) -> None:
+    Path(store.paths.paused).touch()
+    assert "drained" in strip_of(Forms(data).page())
+    add(store, ACTIVE, attempt=1)
+    assert "drained" not in strip_of(Forms(data).page())
+    assert LocalClient(data).get("/health").json["data"]["dispatcher"] == "missing", "somebody has to follow it"
+
+
 def test_slots_of_this_machine_hold_up_nothing_of_slurms_and_are_not_taken_by_it(
     configure: Callable[..., Actions], tell: Callable[..., None], data: Path
 ) -> None:
@@ -160,7 +168,7 @@ def test_a_controller_that_is_away_is_said_with_what_it_means(
     tell(problem="slurmctld does not answer: timed out <b>")
     page = Forms(data).page()
     assert (
-        "Slurm is out of reach since 2026-11-21 20:39:15 UTC: slurmctld does not answer: timed out <b>. Jobs for it stay "
+        "Slurm is out of reach since 2026-11-21 20:39:15 UTC (slurmctld does not answer: timed out <b>). Jobs for it stay "
         "queued and go on when it is back; those that run there run on"
     ) in strip_of(page)
     assert 'role="status"' in page.split('data-key="slurm"')[1][:20]

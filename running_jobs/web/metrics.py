@@ -66,11 +66,11 @@ def _of_contexts(parts: Parts) -> Iterator[str]:
     known = ["default", *bounds]
     yield _one("running_jobs_slots", "How many jobs may run at once.", slots)
     told = "How many more jobs could run now."
-    yield _one("running_jobs_free_slots", told, max(0, slots - parts.index.running()))
+    yield _one("running_jobs_free_slots", told, max(0, slots - sum(running.values())))
     if bounds:
         told = "How many jobs of a context may run at once."
         yield _gauge("running_jobs_context_slots", told, _by("context", bounds))
-    told = "Jobs that run, by context."
+    told = "Jobs that take a slot, by context."
     yield _gauge("running_jobs_context_running_jobs", told, _by("context", _bounded(running, known)))
     told = "Queued jobs, by context."
     yield _gauge("running_jobs_context_queued_jobs", told, _by("context", _bounded(queued, known)))

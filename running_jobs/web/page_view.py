@@ -67,7 +67,7 @@ def strip_view(parts: Parts, outlook: Outlook) -> dict[str, Any]:
         "slots": outlook.slots,
         "free": outlook.free_slots,
         "paused": outlook.is_paused,
-        "drained": outlook.is_paused and not outlook.running,
+        "drained": outlook.is_paused and outlook.runs_nothing,
         "disk": wording.size(outlook.free_bytes),
         "host": parts.host.figures(),
         "least": wording.size(outlook.least_bytes) if outlook.lacks_room else None,

@@ -59,9 +59,9 @@ def queue_status() -> Response:
     counts, _ = index.counts_so_far()
     data = {
         "waiting": counts["queued"],
-        "working": sum(index.running_by_context().values()),
+        "working": index.running(),
         "max_threads": slots,
-        "free_threads": max(0, slots - index.running()),
+        "free_threads": max(0, slots - sum(index.running_by_context().values())),
     }
     return _plain({"status": 200, "data": data})
 

@@ -41,7 +41,7 @@ class Outlook:
         self.now = moment(parts.store.clock())
         self.running = parts.index.running_by_context()
         self.slots = settings.slots
-        self.free_slots = max(0, settings.slots - parts.index.running())
+        self.runs_nothing = not parts.index.running()
         self.told = parts.slurm.now()
         self.is_paused = parts.store.is_paused
         self.free_bytes = disk_free_bytes(parts.store.paths.data)
@@ -50,6 +50,11 @@ class Outlook:
         self._limits = settings.context_slots
         self._index = parts.index
         self._to_end: dict[str, str] = {}
+
+    @property
+    def free_slots(self) -> int:
+        """How many jobs may start here beside those that run."""
+        return max(0, self.slots - sum(self.running.values()))
 
     @property
     def lacks_room(self) -> bool:
@@ -85,17 +90,19 @@ class Outlook:
             return "held: paused"
         if self.lacks_room:
             return "held: disk below min_free_bytes"
-        if not self.free_slots and not row.is_slurms:
+        if row.is_slurms:
+            return self._not_handed_over(row)
+        if not self.free_slots:
             return "waits for a slot"
-        limit = self._limits.get(row.context)
-        if limit is not None and self.running.get(row.context, 0) >= limit:
+        if self.running.get(row.context, 0) >= self._limits.get(row.context, self.slots):
             return "waits for a slot of its context"
-        return self._not_handed_over() if row.is_slurms else ""
+        return ""
 
-    def _not_handed_over(self) -> str:
+    def _not_handed_over(self, row: Summary) -> str:
         if self.told.problem:
             return "waits until Slurm is back"
-        most = self._settings.slurm.get("slots", 0)
-        if most and len(self.told.jobs) >= most:
+        if 0 < self._settings.slurm.get("slots", 0) <= len(self.told.jobs):
             return "waits for a slot of Slurm's"
+        if row.context in self._limits:  # nothing else holds it up for longer than a moment
+            return "waits for a slot of its context"
         return "is about to be handed over to Slurm"
