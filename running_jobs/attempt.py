@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from running_jobs import files
@@ -45,6 +46,7 @@ class Attempt:
     """What every runner does. Those who know where it runs say how a job is held, claimed and written meanwhile."""
 
     look_every_s = 10.0  # in case a signal was lost
+    place: Mapping[str, str] = {}  # what an attempt's entry in the record says of where it ran
 
     def __init__(self, store: JobStore, settings: Settings, job_id: str) -> None:
         self.store = store
@@ -171,7 +173,7 @@ class Attempt:
             if job.timeout > 0:
                 self.timeout_at = time.monotonic() + job.timeout
             number = job.attempt + 1
-            attempts = [*job.attempts, {"attempt": number, "started_at": now}]
+            attempts = [*job.attempts, {"attempt": number, "started_at": now, **self.place}]
             return {**claim, **self.claim_of(job), "attempt": number, "attempts": attempts}
 
         claimed = self.write(decide)

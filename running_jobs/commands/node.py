@@ -63,6 +63,7 @@ class NodeAttempt(Attempt):
             "partition": os.environ.get("SLURM_JOB_PARTITION"),
             "node": os.environ.get("SLURMD_NODENAME") or HOST,
         }
+        self.place = {"node": str(self._placed["node"])}
         self.look_every_s = LOOK_EVERY_S
 
     def hold(self) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from running_jobs import files, placements
 from running_jobs.clocks import moment, seconds_left
-from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
+from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, UnreadableJob
 from running_jobs.executors.slurm_calls import Answer, Calls, SharedLock
 from running_jobs.executors.slurm_endings import why_not_started
 from running_jobs.executors.slurm_handed import Handed
@@ -84,7 +84,11 @@ class SlurmExecutor:
 
     def want(self, job: Job) -> None:
         """Have a queued job handed over that waits for nothing but its time and its turn."""
-        key = key_of(job, self._settings)
+        try:
+            key = key_of(job, self._settings)
+        except InvalidJob as error:  # edited by hand
+            end_unstarted(self._store, job.id, ERROR, f"could not be handed over to Slurm: {error}")
+            return
         handed = self._handed.get(job.id)
         if handed is not None and handed.is_of(key):
             return
@@ -130,6 +134,8 @@ class SlurmExecutor:
     def look(self, now: float, is_held: Callable[[], bool]) -> None:
         """Do what is due. `is_held` says whether nothing new may start."""
         self._calls.end_overdue(now)
+        if not len(self):
+            self._telling.is_over()
         if not len(self) or not self._lock.is_held(now):
             return
         for job_id in self._postponed.take_due(now):
@@ -184,14 +190,11 @@ class SlurmExecutor:
             if job_id is None:
                 return
             self._line.remove(job_id)
-            try:
+            with contextlib.suppress(JobsError, OSError):
                 job = self._store.get(job_id)
                 if job.status is QUEUED and job.is_slurms:
                     self._submit(job, now)
-                    continue
-            except (JobsError, OSError):
-                pass
-            self._wanted.pop(job_id, None)  # it changed, and is looked at for that
+            self._wanted.pop(job_id, None)  # whatever else it is now, it is looked at for that
 
     def _submit(self, job: Job, now: float) -> None:
         paths = self._store.paths
@@ -309,7 +312,7 @@ class SlurmExecutor:
 
     def _note_problem(self, problem: str) -> None:
         self._ask_at = max(self._ask_at, time.monotonic() + ASK_EVERY_S)
-        self._telling.tell(f"Slurm does not answer: {problem}", self._handed)
+        self._telling.tell(problem, self._handed)
 
 
 def _ignore(_: Answer) -> None:

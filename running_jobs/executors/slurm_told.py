@@ -30,8 +30,16 @@ class Telling:
         now, before = to_iso(self._store.clock()), self._told
         since = (before.since if before.problem else now) if problem else None
         jobs = {job_id: one.as_told() for job_id, one in handed.items()}
-        self._told = Told(before.at if problem else now, problem, since, jobs)
-        if not self._is_written or (problem, jobs) != (before.problem, before.jobs):
+        self._become(Told(before.at if problem else now, problem, since, jobs))
+
+    def is_over(self) -> None:
+        """Note that Slurm has nothing of ours, and is not asked: what it did not answer does not matter any more."""
+        if self._told.problem or self._told.jobs:
+            self._become(Told(self._told.at))
+
+    def _become(self, told: Told) -> None:
+        before, self._told = self._told, told
+        if not self._is_written or (told.problem, told.jobs) != (before.problem, before.jobs):
             with contextlib.suppress(OSError):
-                placements.write(self._store.paths, self._told)
+                placements.write(self._store.paths, told)
                 self._is_written = True

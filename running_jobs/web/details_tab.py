@@ -57,6 +57,7 @@ def _attempt_view(attempt: dict[str, Any], now_s: float) -> dict[str, Any]:
     return {
         "number": attempt.get("attempt"),
         "started_at": started_at,
+        "node": _text_in(attempt, "node"),
         "duration": wording.duration(duration_s(dated, now_s)),
         "exit": exit_text(code, signum),
         "reason": reason or "",
