@@ -7,10 +7,12 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from running_jobs.actions import Actions
 from running_jobs.job import Job
 from running_jobs.store import JobStore
 
@@ -112,19 +114,56 @@ def dispatchers_on_nodes(data: Path) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def place(store: JobStore) -> Callable[[str], str]:
-    """Give a function that returns the node on which a job runs, once it does."""
+def launch(actions: Actions) -> Callable[..., Job]:
+    """Give a function that queues a shell line for Slurm, unless it says otherwise."""
 
-    def of(job_id: str) -> str:
-        def node() -> str:
-            job = store.get(job_id)
-            return job.host or "" if job.status == "active" else ""
+    def start(cmd: str, **options: Any) -> Job:
+        wish = {"command": {"type": "exec", "cmd": cmd}, "start": True, "cwd": "/", "executor": "slurm"}
+        return actions.submit({**wish, **options})
 
-        return str(wait_for(node, lambda: f"a node: {store.get(job_id)}"))
+    return start
 
-    return of
+
+class Ran:
+    """What jobs note of their runs: a job's shell line begins with `note`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.note = f'echo "$JOB_ID $JOB_ATTEMPT $(hostname)" >> {shlex.quote(str(path))}'
+
+    def of(self, job: Job) -> list[tuple[int, str]]:
+        """Return each start of a job: the attempt's number, and the node."""
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        starts = (line.split() for line in lines)
+        return [(int(attempt), node) for job_id, attempt, node in starts if job_id == job.id]
+
+    def order(self) -> list[str]:
+        """Return the ids of the jobs that ran, in the order of their starts."""
+        return [line.split()[0] for line in self._path.read_text().splitlines()]
+
+
+@pytest.fixture
+def ran(tmp_path: Path) -> Ran:
+    """Give the place where jobs note that they run."""
+    return Ran(tmp_path / "ran")
 
 
 def slurm_ids(cluster: Cluster, job: Job) -> list[str]:
     """Return Slurm's ids of everything that was ever submitted for a job, in order."""
     return sorted((number for number, told in cluster.queue().items() if told["name"] == job.id), key=int)
+
+
+def submitted_keys(cluster: Cluster) -> list[str]:
+    """Return the keys of all that was submitted, each as often as it was."""
+    return [str(told["comment"]) for told in cluster.queue().values()]
+
+
+def wait_for_node(store: JobStore, job: Job, attempt: int = 1, timeout_s: float = 20) -> str:
+    """Return the node on which an attempt runs, once it does."""
+
+    def node() -> str:
+        found = store.get(job.id)
+        runs = found.status == "active" and found.attempt == attempt
+        return found.host or "" if runs else ""
+
+    return str(wait_for(node, lambda: f"attempt {attempt}: {store.get(job.id)}", timeout_s))
