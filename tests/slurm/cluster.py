@@ -175,6 +175,23 @@ class Cluster:
         """SIGKILL slurmctld."""
         self._kill_daemon("ctl", "slurmctld")
 
+    @contextlib.contextmanager
+    def hanging_controller(self) -> Iterator[None]:
+        """Have slurmctld take connections and answer none."""
+        pid = self._daemon("ctl", "slurmctld")
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def forget_everything(self) -> None:
+        """Lose what the controller, which must not run, keeps: all jobs, and which ids were given."""
+        shutil.rmtree(self.root / "controller")
+        (self.root / "controller").mkdir()
+        shutil.chown(self.root / "controller", "slurm", "slurm")
+
     def _start_munge(self) -> None:
         key = self.root / "munge" / "key"
         key.write_bytes(os.urandom(1024))
