@@ -101,6 +101,8 @@ class Cluster:
         self.network = ""
         self._spaces: dict[str, subprocess.Popen[str]] = {}
         self._hidden: dict[str, str] = {}
+        self._first_id = 1
+        self._is_as_new = True  # the controller, since the last time that it was mended
         self.env = {"SLURM_CONF": str(self.root / "slurm.conf")}
 
     # --- up and down
@@ -137,10 +139,15 @@ class Cluster:
             self.start_slurmd(node)
         self.wait(lambda: self.call("scancel", "--me", check=False).returncode == 0, "the controller to answer", UP_S)
         self.wait(self._is_idle, self._told, UP_S)
+        if not self._is_as_new:  # a node may still have a job of an id that the controller would give again
+            self._first_id += 1000
+            self.reconfigure()
+            self._is_as_new = True
 
     def reconfigure(self, **timers: int) -> None:
-        """Have Slurm use other timers."""
+        """Have Slurm use other timers until it is mended."""
         self._configure(**timers)
+        self._is_as_new = False
         self.call("scontrol", "reconfigure")
 
     def _is_idle(self) -> bool:
@@ -156,7 +163,7 @@ class Cluster:
 
     def _configure(self, **timers: int) -> None:
         lines = [CONFIGURATION.format(root=self.root, network=self.network)]
-        lines += [f"{name}={value}\n" for name, value in {**TIMERS, **timers}.items()]
+        lines += [f"{name}={value}\n" for name, value in {**TIMERS, **timers, "FirstJobId": self._first_id}.items()]
         for number, node in enumerate(NODES, 101):
             lines.append(f"NodeName={node} NodeAddr={self.network}.{number} CPUs={CPUS} RealMemory={MEMORY_MB}\n")
         (self.root / "slurm.conf").write_text("".join(lines) + PARTITIONS)
@@ -173,6 +180,7 @@ class Cluster:
 
     def kill_controller(self) -> None:
         """SIGKILL slurmctld."""
+        self._is_as_new = False
         self._kill_daemon("ctl", "slurmctld")
 
     @contextlib.contextmanager

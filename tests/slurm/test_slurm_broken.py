@@ -17,6 +17,7 @@ from running_jobs import placements
 from running_jobs.actions import Actions
 from running_jobs.job import Job
 from running_jobs.store import JobStore
+from running_jobs.wake import dispatcher_lives
 
 from ..conftest import PROJECT, dispatcher_of, kill_and_wait, wait_for, wait_for_end
 from .cluster import Cluster
@@ -49,6 +50,8 @@ def test_nodes_that_crash_or_are_cut_off_lose_what_ran_there_and_nothing_else(
     cluster.crash("n1") if first != "n1" else None
     cluster.cut("n2")
     cluster.kill_slurmd("n3")
+    for node in {first, "n1", "n2"}:
+        cluster.set_down(node)  # as Slurm does by itself when a node is silent, after minutes
     (data / "go").touch()
     assert wait_for_end(store, ends_alone.id).reason == "exit code 0"  # its record is the truth, whatever Slurm says
     cluster.start_slurmd("n3")
@@ -57,11 +60,13 @@ def test_nodes_that_crash_or_are_cut_off_lose_what_ran_there_and_nothing_else(
     assert (lost.status, lost.reason) == ("error", "lost: node n1 failed")
     if first == "n4":
         cluster.start("n4")
+        cluster.resume("n4")
     moved = wait_for_end(store, crashed_again.id)
     assert [attempt["reason"] for attempt in moved.attempts] == [f"lost: node {first} failed", "exit code 0"]
     wait_for(lambda: store.get(cut_again.id).status == "queued", lambda: str(store.get(cut_again.id)))
     wait_for(lambda: not runners_on(cluster, "n2", cut_again), "the end of what ran on the node that was cut off")
     cluster.heal("n2")
+    cluster.resume("n2")
     healed = wait_for_end(store, cut_again.id, 30)
     assert [attempt["reason"] for attempt in healed.attempts] == ["lost: node n2 failed", "exit code 0"]
     assert [attempt for attempt, _ in ran.of(cut_again)] == [1, 2]
@@ -83,7 +88,7 @@ def runners_on(cluster: Cluster, node: str, job: Job) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("after", [1, 3, 6])
+@pytest.mark.parametrize("after", [2, 6])
 def test_a_controller_that_is_killed_and_comes_back_costs_no_job_anything(
     launch: Launch, store: JobStore, cluster: Cluster, ran: Ran, calls: Calls, after: int
 ) -> None:
@@ -93,7 +98,7 @@ def test_a_controller_that_is_killed_and_comes_back_costs_no_job_anything(
     wait_for(lambda: placements.read(store.paths).problem, "the problem to be told")
     told = placements.read(store.paths)
     assert told.since is not None
-    assert "contact" in told.problem
+    assert told.problem.startswith("Slurm does not answer: ")
     jobs.append(launch(ran.note))
     assert not [job for job in jobs if store.get(job.id).status in ("error", "stop")]
     cluster.start_controller()
@@ -134,8 +139,8 @@ def test_a_dispatcher_killed_while_it_submits_neither_forgets_a_job_nor_submits_
     before, after = (f"if mkdir {mark} 2>/dev/null; then {do}; fi" if do else do for do in MOMENTS[moment])
     calls.put("sbatch", before or "", after)
     jobs = [launch(ran.note) for _ in range(5)]
-    wait_for(lambda: os.path.exists(mark) and dispatcher_of(data) is None, "the dispatcher's end")
-    actions.wake()
+    wait_for(lambda: os.path.exists(mark) and not dispatcher_lives(store.paths), "the dispatcher's end")
+    actions.ensure_dispatcher()
     check_each_ran_once(store, cluster, ran, jobs)
 
 
@@ -191,7 +196,7 @@ def test_jobs_do_not_notice_that_the_dispatcher_is_replaced(
         kill_and_wait(wait_for(lambda: dispatcher_of(data)))
         actions.wake()
     actions.stop(ending.id, "alice")
-    assert wait_for_end(store, ending.id).reason == "stopped by alice"
+    assert wait_for_end(store, ending.id).reason == "stopped by alice (killed by SIGTERM)"
     (data / "go").touch()
     assert wait_for_end(store, running.id).exit_code == 7
     wait_for(lambda: waiting.id in placements.read(store.paths).jobs, lambda: str(placements.read(store.paths)))

@@ -21,10 +21,20 @@ ONCE = "[ $JOB_ATTEMPT = 2 ] || exec sleep 1000"  # for the first attempt to be 
 EATER = f"exec {sys.executable} -I -S -c 'eaten = bytearray(300_000_000); import time; time.sleep(100)'"
 
 
+def runner_of(cluster: Cluster, job: Job, node: str) -> int:
+    """Return the pid of a job's runner on a node."""
+    titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in cluster.pids(node)}
+    (runner,) = [pid for pid, title in titles.items() if job.id.encode() in title and b"slurmstepd" not in title]
+    return runner
+
+
 def test_what_slurm_ends_says_why_and_is_tried_again(
-    launch: Launch, store: JobStore, cluster: Cluster, ran: Ran
+    actions: Actions, launch: Launch, store: JobStore, cluster: Cluster, ran: Ran
 ) -> None:
-    """All at once: the limit on time is looked at every 30 s alone."""
+    """All at once, since much waits for clocks: the limit on time is looked at every 30 s alone."""
+    deaf = launch("exec sleep 1000")
+    os.kill(runner_of(cluster, deaf, wait_for_node(store, deaf)), signal.SIGSTOP)
+    actions.stop(deaf.id, "alice")
     once = f"{ran.note}; {ONCE}"
     again = {"retries": 1, "retry_delay": 0}
     late = launch("sleep 1000", time="30")
@@ -43,6 +53,7 @@ def test_what_slurm_ends_says_why_and_is_tried_again(
     cluster.set_down("n3")
     lost = wait_for_end(store, lonely.id)
     assert (lost.status, lost.reason, lost.exit_code) == ("error", "lost: node n3 failed", None)
+    wait_for(lambda: cluster.node_states()["n3"] == "down", lambda: str(cluster.node_states()))
     cluster.resume("n3")
     preempted = wait_for_end(store, weak.id)
     assert (preempted.status, [try_["reason"] for try_ in preempted.attempts][1:]) == ("done", ["exit code 0"])
@@ -59,6 +70,9 @@ def test_what_slurm_ends_says_why_and_is_tried_again(
     assert (ended.status, ended.reason) == ("error", "reached Slurm's time limit")
     ended = wait_for_end(store, late_again.id)
     assert [try_["reason"] for try_ in ended.attempts] == ["reached Slurm's time limit", "exit code 0"]
+    stopped = wait_for_end(store, deaf.id)  # nothing but Slurm could reach its runner
+    assert stopped.status == "stop"
+    assert stopped.reason.startswith("stopped by alice")
 
 
 def test_scancel_from_outside_stops_a_job_and_is_said(
@@ -115,7 +129,6 @@ def test_a_job_that_slurm_forgot_is_lost(
         assert ended.status == ("done" if retries else "error")
         assert ended.attempts[0]["reason"].startswith("lost: Slurm knows nothing of it")
         assert len(ran.of(job)) == 1 + retries
-    cluster.reconfigure()
 
 
 def test_a_slurm_that_lost_its_memory_gives_ids_anew_and_no_job_is_taken_for_another(
@@ -158,13 +171,6 @@ def test_the_second_runner_of_an_attempt_leaves(
     assert len(ran.of(job)) == 1
 
 
-def runner_of(cluster: Cluster, job: Job, node: str) -> int:
-    """Return the pid of a job's runner on a node."""
-    titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in cluster.pids(node)}
-    (runner,) = [pid for pid, title in titles.items() if job.id.encode() in title and b"slurmstepd" not in title]
-    return runner
-
-
 def test_a_runner_that_is_killed_alone_is_lost(launch: Launch, store: JobStore, cluster: Cluster) -> None:
     job = launch("exec sleep 20")
     os.kill(runner_of(cluster, job, wait_for_node(store, job)), signal.SIGKILL)
@@ -177,14 +183,3 @@ def test_memory_that_no_node_has_is_refused_at_once(launch: Launch, store: JobSt
     ended = wait_for_end(store, launch("true", mem=f"{MEMORY_MB * 2}M").id)
     assert ended.status == "error"
     assert "Memory specification" in ended.reason
-
-
-def test_a_stop_that_no_runner_obeys_is_seen_to_by_slurm(
-    actions: Actions, launch: Launch, store: JobStore, cluster: Cluster
-) -> None:
-    job = launch("sleep 1000")
-    os.kill(runner_of(cluster, job, wait_for_node(store, job)), signal.SIGSTOP)
-    actions.stop(job.id, "alice")
-    ended = wait_for_end(store, job.id, 30)
-    assert ended.status == "stop"
-    assert "alice" in ended.reason
