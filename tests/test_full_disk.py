@@ -195,7 +195,7 @@ def test_what_can_never_run_is_ended_when_there_is_room(small: Actions, tmp_path
     go = tmp_path / "go"
     first = run(small, f"while [ ! -e {go} ]; do sleep 0.02; done; exit 1")
     then = run(small, "true", after=[first])
-    wait_for(lambda: store.get(first).status == "active")
+    wait_for_session(store, first)
     filler = fill(small)
     go.touch()
     runner = psutil.Process(store.get(first).pid)

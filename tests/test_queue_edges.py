@@ -108,19 +108,18 @@ def test_a_job_that_was_done_may_be_deleted_before_those_that_wait_for_it_ran(
 def test_an_array_whose_submitter_is_killed_is_not_there(data: Path, store: JobStore, actions: Actions) -> None:
     program = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from running_jobs import files, store\n"
+        "from running_jobs import job_files\n"
         "from running_jobs.actions import Actions\n"
         "from running_jobs.settings import load_settings\n"
         "calls = 0\n"
-        "write = files.write_atomically\n"
+        "publish = job_files.JobFiles.publish\n"
         "def counted(*args):\n"
         "    global calls\n"
         "    calls += 1\n"
         "    if calls == 30: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    write(*args)\n"
+        "    publish(*args)\n"
         "actions = Actions(load_settings(sys.argv[2]))\n"
-        "actions.store.prepare()\n"
-        "files.write_atomically = counted\n"
+        "job_files.JobFiles.publish = counted\n"
         "actions.submit_all([{'command': {'type': 'exec', 'cmd': 'true'}, 'start': True}] * 50)\n"
     )
     before = actions.submit({"command": {"type": "exec", "cmd": "true"}})

@@ -165,7 +165,7 @@ def test_out_and_err_are_kept_apart_and_private(launch, store: JobStore) -> None
 
 @pytest.mark.parametrize("verb", ["stop", "kill", "timeout"])
 def test_every_process_is_gone_at_the_end(actions: Actions, launch, data: Path, verb: str) -> None:
-    job = launch(FAMILY, timeout=0.7 if verb == "timeout" else 0)
+    job = launch(FAMILY, timeout=2 if verb == "timeout" else 0)
     family = family_of(data)
     if verb != "timeout":
         getattr(actions, verb)(job.id, "alice")
@@ -174,7 +174,7 @@ def test_every_process_is_gone_at_the_end(actions: Actions, launch, data: Path, 
     assert {
         "stop": ("stop", "stopped by alice (killed by SIGTERM)"),
         "kill": ("stop", "killed by alice (killed by SIGKILL)"),
-        "timeout": ("error", "timed out after 0.7 s"),
+        "timeout": ("error", "timed out after 2 s"),
     }[verb] == (ended.status, ended.reason)
 
 
