@@ -140,8 +140,7 @@ class Cluster:
         self.wait(lambda: self.call("scancel", "--me", check=False).returncode == 0, "the controller to answer", UP_S)
         self.wait(self._is_idle, self._told, UP_S)
         if not self._is_as_new:  # a node may still have a job of an id that the controller would give again
-            self._first_id += 1000
-            self.reconfigure()
+            self.give_new_ids()
             self._is_as_new = True
 
     def reconfigure(self, **timers: int) -> None:
@@ -149,6 +148,12 @@ class Cluster:
         self._configure(**timers)
         self._is_as_new = False
         self.call("scontrol", "reconfigure")
+
+    def give_new_ids(self) -> int:
+        """Have Slurm go on with an id that it never gave, also should it lose its memory. Return that id."""
+        self._first_id += 10000
+        self.reconfigure()
+        return self._first_id
 
     def _is_idle(self) -> bool:
         states = self.node_states()
@@ -274,8 +279,8 @@ class Cluster:
         self.call("scontrol", "update", f"nodename={','.join(nodes)}", "state=drain", "reason=test")
 
     def resume(self, *nodes: str) -> None:
-        """Have nodes take jobs again."""
-        self.call("scontrol", "update", f"nodename={','.join(nodes)}", "state=resume")
+        """Have nodes take jobs again; one that was down may have come back by itself."""
+        self.call("scontrol", "update", f"nodename={','.join(nodes)}", "state=resume", check=False)
 
     def node_states(self) -> dict[str, str]:
         """Return what Slurm says of each node: idle, mixed, allocated, completing, down, drained, ... (`*`: silent)."""

@@ -98,7 +98,6 @@ def test_a_controller_that_is_killed_and_comes_back_costs_no_job_anything(
     wait_for(lambda: placements.read(store.paths).problem, "the problem to be told")
     told = placements.read(store.paths)
     assert told.since is not None
-    assert told.problem.startswith("Slurm does not answer: ")
     jobs.append(launch(ran.note))
     assert not [job for job in jobs if store.get(job.id).status in ("error", "stop")]
     cluster.start_controller()
