@@ -63,6 +63,7 @@ def test_nodes_that_crash_or_are_cut_off_lose_what_ran_there_and_nothing_else(
         cluster.resume("n4")
     moved = wait_for_end(store, crashed_again.id)
     assert [attempt["reason"] for attempt in moved.attempts] == [f"lost: node {first} failed", "exit code 0"]
+    assert moved.host in {"n1", "n4"} - {first}
     wait_for(lambda: store.get(cut_again.id).status == "queued", lambda: str(store.get(cut_again.id)))
     wait_for(lambda: not runners_on(cluster, "n2", cut_again), "the end of what ran on the node that was cut off")
     cluster.heal("n2")

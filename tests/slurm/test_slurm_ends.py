@@ -49,11 +49,12 @@ def test_what_slurm_ends_says_why_and_is_tried_again(
     failing = launch(once, slurm_args=["--exclude=n1,n4"], **again)
     assert [wait_for_node(store, job) for job in (failing, weak)] == ["n2", "n4"]
     strong = cluster.submit("sleep 2", "--partition=urgent", "--cpus-per-task=8", "--nodelist=n4", "--output=/dev/null")
-    cluster.set_down("n2")
-    cluster.set_down("n3")
+    for node in ("n2", "n3"):
+        cluster.kill_slurmd(node)  # else it would be back at once
+        cluster.set_down(node)
     lost = wait_for_end(store, lonely.id)
     assert (lost.status, lost.reason, lost.exit_code) == ("error", "lost: node n3 failed", None)
-    cluster.resume("n3")
+    cluster.start_slurmd("n3")
     preempted = wait_for_end(store, weak.id)
     assert (preempted.status, [try_["reason"] for try_ in preempted.attempts][1:]) == ("done", ["exit code 0"])
     assert preempted.attempts[0]["reason"].startswith("preempted")
