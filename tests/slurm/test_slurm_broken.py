@@ -141,7 +141,16 @@ def test_a_dispatcher_killed_while_it_submits_neither_forgets_a_job_nor_submits_
     jobs = [launch(ran.note) for _ in range(5)]
     wait_for(lambda: os.path.exists(mark) and not dispatcher_lives(store.paths), "the dispatcher's end")
     actions.ensure_dispatcher()
+    for job in jobs:
+        wait_for_end(store, job.id, 40)
+    wait_for(lambda: not submitting(jobs), lambda: f"the end of {submitting(jobs)}")
     check_each_ran_once(store, cluster, ran, jobs)
+
+
+def submitting(jobs: list[Job]) -> list[psutil.Process]:
+    """Return the calls of sbatch for jobs that have not ended."""
+    names = {f"--job-name={job.id}" for job in jobs}
+    return [process for process in psutil.process_iter(["cmdline"]) if names & set(process.info["cmdline"] or [])]
 
 
 def check_each_ran_once(store: JobStore, cluster: Cluster, ran: Ran, jobs: list[Job], submitted: int = 1) -> None:
