@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from running_jobs import files
 from running_jobs.attempt import HOST, Attempt
 from running_jobs.clocks import moment, seconds_left
+from running_jobs.command_line import ENVIRONMENT
 from running_jobs.dependencies import still_to_come
 from running_jobs.errors import JobsError
 from running_jobs.job import ACTIVE, QUEUED, SLURM, Job
@@ -29,6 +31,7 @@ from running_jobs.store import Decision, JobStore
 
 USAGE = "usage: node DATA JOB_ID ATTEMPT (a batch script of the dispatcher's runs it)"
 MAX_BYTES = 8 << 20
+OF_THE_SCRIPT = ("ENVIRONMENT", "HOSTNAME", "SHLVL", "PWD", "OLDPWD", "_")
 NOT_NOW = 75  # what sysexits.h calls a temporary failure
 LOOK_EVERY_S = 2.0  # at the job's file: few signals reach a runner here
 EARLY_S = 5.0  # by which a node may begin before the time, with its clock behind
@@ -42,11 +45,18 @@ def main(arguments: list[str]) -> int:
         return 2
     data, job_id, number = arguments
     settings = engine_settings(json.loads(files.read_bounded(JobPaths(data).for_nodes, MAX_BYTES)))
+    leave_out_of_commands(OF_THE_SCRIPT)
     attempt = NodeAttempt(JobStore.of(settings), settings, job_id, int(number))
     become_runner()
     if attempt.start():
         attempt.watch()
     return NOT_NOW if attempt.is_early else 0
+
+
+def leave_out_of_commands(names: Iterable[str]) -> None:
+    """Have commands not see what Slurm or its shell says of the batch script itself."""
+    for name in names:
+        ENVIRONMENT.pop(name, None)
 
 
 class NodeAttempt(Attempt):

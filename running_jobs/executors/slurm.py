@@ -261,7 +261,7 @@ class SlurmExecutor:
                 ours.add(found.slurm_id)
             if handed.seems_over(found, self._asked_at):
                 self._settle(job_id, handed, now)
-        living = {row.slurm_id: row for row in rows if not row.is_over and row.slurm_id not in ours}
+        living = {row.slurm_id: row for row in rows if row.goes_on and row.slurm_id not in ours}
         self._to_cancel |= {one for one, row in living.items() if row.is_waiting or one in self._unwanted}
         self._unwanted = set(living)  # what runs may be about to leave: it is cancelled if it is still there next time
         self._may_be_left = bool(living) or self._asked_at <= self._forgot_at
@@ -287,9 +287,9 @@ class SlurmExecutor:
                 end_started(self._store, job_id, handed)
             elif job.status is QUEUED and job.attempt + 1 == handed.attempt and job.is_slurms:
                 self._deal_with_unstarted(job, handed, now)
-            self._handed.pop(job_id, None)
+            self._let_go(job_id)
         except (NoSuchJob, UnreadableJob):
-            self._handed.pop(job_id, None)
+            self._let_go(job_id)
         except (JobsError, OSError) as error:  # a full disk, no descriptors: that passes
             self._store.note_error(f"{job_id}: what became of it in Slurm could not be recorded, trying again: {error}")
 
@@ -298,7 +298,7 @@ class SlurmExecutor:
         row = handed.row
         if row is not None:
             self._dealt_with.add(row.slurm_id)
-            if row.state == "CANCELLED":
+            if row.state == "CANCELLED" and not row.node:  # else it had begun: a controller that crashed may do that
                 end_unstarted(self._store, job.id, STOP, "cancelled in Slurm (scancel) before it started")
                 return
             if row.state == "FAILED" and not row.ended_with(NOT_NOW):

@@ -78,7 +78,7 @@ class Calls:
                 pid = os.posix_spawnp(
                     argv[0],
                     list(argv),
-                    {**ENVIRONMENT, "LC_ALL": "C"},
+                    ENVIRONMENT,
                     file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in kept.items()],
                     setsigmask=(),
                     setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},

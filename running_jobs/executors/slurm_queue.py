@@ -48,6 +48,11 @@ class Row(NamedTuple):
         return self.state in OVER
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it neither has ended nor is being cleared away."""
+        return not self.is_over and self.state != "COMPLETING"
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it has not begun, or is to begin again."""
         return self.state in WAITING
