@@ -114,7 +114,7 @@ class Attempt:
     def disowned(self) -> None:
         """Do what is to be done now that somebody else decided what became of this attempt."""
 
-    # --- start
+    # --- the claim
 
     def _start(self) -> bool:
         paths = self.store.paths

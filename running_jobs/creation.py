@@ -42,57 +42,22 @@ class Creation:
         Nobody holds the lock while the disk is waited for (but for a worker's code): it takes in together what many
         store at once.
         """
+        with self._door() as lock:
+            job = self._named(template, lock)
         try:
-            lock = self._open_lock()
-            try:
-                job, record = self._begin(template, lock)
-            finally:
-                os.close(lock)
-        except OSError as error:
-            raise StorageFailed("The job", error) from error
-        try:
-            self._write(job, record)
+            self._files.write_unfinished(job)
             self._publish(job, detail, code)
-        except BaseException:
+        except BaseException as error:
             self._files.discard_unfinished(job.id)
+            if isinstance(error, OSError):
+                raise StorageFailed("The job", error) from error
             raise
         self._make_durable(job.id)
         return job
 
-    def _open_lock(self) -> int:
-        """Open the lock's file only to look into it."""
-        if not os.path.lexists(self._paths.lock):
-            with self._door():
-                pass  # makes what is missing
-        return files.open_private(self._paths.lock, os.O_RDONLY)
-
-    def _begin(self, template: Job, lock: int) -> tuple[Job, int]:
-        """Return a job with an id that nobody else gives, and the open file that its record is to be written into.
-
-        That file keeps others from the id until it is published. Who had it before that came to be noted it in the
-        lock's file, which is looked at once more therefore.
-        """
-        while True:
-            job = _named(template, self._next_id(lock), self._files.clock())
-            record = self._files.begin(job.id)
-            if record is not None:
-                if job.id > _last_id(lock):
-                    return job, record
-                os.close(record)
-                self._files.discard_unfinished(job.id)
-
-    def _write(self, job: Job, record: int) -> None:
-        try:
-            self._files.write_unfinished(record, job)
-        except OSError as error:
-            raise StorageFailed("The job", error) from error
-        finally:
-            os.close(record)
-
     def _publish(self, job: Job, detail: str, code: bytes | None) -> None:
-        with self._door() as lock:
+        with self._door():
             try:
-                _note_id(lock, job.id)
                 self._awaited.register(job)
                 self._files.publish(job, detail, code)
             except BaseException as error:
@@ -122,14 +87,10 @@ class Creation:
         jobs: list[Job] = []
         try:
             for template, code in zip(templates, codes):
-                job, record = self._begin(template, lock)
+                job = self._named(template, lock)
                 jobs.append(job)
-                try:
-                    files.append_line(self._paths.batch, job.id)
-                    _note_id(lock, job.id)
-                    self._files.write_unfinished(record, job)
-                finally:
-                    os.close(record)
+                files.append_line(self._paths.batch, job.id)
+                self._files.write_unfinished(job)
                 self._awaited.register(job)
                 self._files.publish(job, detail, code)
             if self._files.sync:
@@ -167,30 +128,21 @@ class Creation:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._paths.batch)
 
-    def _next_id(self, lock: int) -> str:
-        last = _last_id(lock) or max(self._ids(), default="")
-        job_id = next_id(last, self._files.clock())
-        if os.path.lexists(self._paths.json(job_id)):  # somebody laid files there by hand
-            job_id = next_id(max(self._ids()), self._files.clock())
+    def _named(self, template: Job, lock: int) -> Job:
+        """Return a job with the next id, which is noted first: an id without a job does no harm."""
+        now_s = self._files.clock()
+        job = Job(**{**vars(template), "id": self._next_id(lock, now_s), "created_at": to_iso(now_s)})
+        if job.status is not IDLE:
+            job.queued_at = job.created_at
+        os.pwrite(lock, job.id.encode().ljust(_ID_BYTES), 0)
+        return job
+
+    def _next_id(self, lock: int, now_s: float) -> str:
+        noted = os.pread(lock, _ID_BYTES, 0).decode(errors="replace").strip()
+        last = noted if is_job_id(noted) else max(self._ids(), default="")
+        job_id = next_id(last, now_s)
+        while os.path.lexists(self._paths.json(job_id)) or os.path.lexists(self._paths.out(job_id)):
+            last, job_id = job_id, next_id(job_id, now_s)  # somebody laid files there by hand
         if not is_job_id(job_id):
             raise InvalidJob("id", f"no id sorts after {last}; remove the job of that name")
         return job_id
-
-
-def _named(template: Job, job_id: str, now_s: float) -> Job:
-    job = Job(**{**vars(template), "id": job_id, "created_at": to_iso(now_s)})
-    if job.status is not IDLE:
-        job.queued_at = job.created_at
-    return job
-
-
-def _last_id(lock: int) -> str:
-    """Return the last id of a job that is or was there; empty if the lock's file does not tell."""
-    last = os.pread(lock, _ID_BYTES, 0).decode(errors="replace").strip()
-    return last if is_job_id(last) else ""
-
-
-def _note_id(lock: int, job_id: str) -> None:
-    """Note an id before its job is there: one without a job does no harm. Only for whoever holds the lock."""
-    if job_id > _last_id(lock):
-        os.pwrite(lock, job_id.encode().ljust(_ID_BYTES), 0)

@@ -56,8 +56,8 @@ class JobFiles:
     def note_session(self, job_id: str, session: int, earliest: int, latest: int) -> None:
         """Note which session a job's command has, and between which ticks since boot it began.
 
-        The note stands where the next record is to be, until that takes its place. If it cannot be written, there are
-        other ways to know the command.
+        The note stands where the record of the end is to be, until that takes its place. If it cannot be written, there
+        are other ways to know the command.
         """
         with contextlib.suppress(OSError):
             files.write_anew(self.paths.prepared(job_id), b"%d %d %d" % (session, earliest, latest), sync=False)
@@ -73,26 +73,15 @@ class JobFiles:
     def unmark(self, job_id: str) -> None:
         """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
 
-        So goes the next record, if a runner of it was killed before it could publish that.
+        So goes what stands where the next record is to be: one that a killed runner did not publish, or the note.
         """
-        for path in (self.paths.marker(job_id), self.paths.prepared(job_id)):
+        for path in (self.paths.marker(job_id), self.paths.prepared(job_id), self.paths.prepared_untold(job_id)):
             with contextlib.suppress(OSError):
                 folders.remove(path)
 
-    def begin(self, job_id: str) -> int | None:
-        """Make the file of a record where nobody looks for it, and return its descriptor; None if somebody did.
-
-        As long as it is there, nobody else stores a job of that id.
-        """
-        with contextlib.suppress(FileExistsError):
-            return files.make_private_file(self.paths.unfinished(job_id))
-        return None
-
-    def write_unfinished(self, descriptor: int, job: Job) -> None:
-        """Write the record of a job that is not there yet into the file that was made for it. This takes no lock."""
-        files.write_all(descriptor, _content_of(job, MAX_WISHED_BYTES))
-        if self.sync:
-            os.fsync(descriptor)
+    def write_unfinished(self, job: Job) -> None:
+        """Write the record of a job that is not there yet where nobody looks for it. This takes no lock."""
+        files.write_anew(self.paths.unfinished(job.id), _content_of(job, MAX_WISHED_BYTES), self.sync)
 
     def discard_unfinished(self, job_id: str) -> None:
         """Remove a record of which nothing came."""
@@ -112,12 +101,12 @@ class JobFiles:
         self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
 
     @contextlib.contextmanager
-    def prepared(self, job: Job) -> Iterator[tuple[int, int]]:
+    def prepared(self, job: Job, is_told: bool) -> Iterator[tuple[int, int]]:
         """Have the next record of a job beside it and yield its version; what is not published is gone afterwards.
 
-        Only for whoever holds the job's own lock.
+        Only for whoever holds the job's own lock. One of which no reader of the journal is told has a place of its own.
         """
-        path = self.paths.prepared(job.id)
+        path = self.paths.prepared(job.id) if is_told else self.paths.prepared_untold(job.id)
         version = files.write_anew(path, _content_of(job, MAX_JSON_BYTES), self.sync)
         try:
             yield version
@@ -131,7 +120,7 @@ class JobFiles:
 
     def publish_untold(self, job: Job) -> None:
         """Make what was prepared a job's record, without a line: for what no reader of the journal has to know."""
-        os.rename(self.paths.prepared(job.id), self.paths.json(job.id))
+        os.rename(self.paths.prepared_untold(job.id), self.paths.json(job.id))
 
     def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.
@@ -161,6 +150,7 @@ class JobFiles:
         for path in (
             paths.unfinished(job_id),
             paths.prepared(job_id),
+            paths.prepared_untold(job_id),
             paths.unfinished_code(job_id),
             paths.json(job_id),
             paths.marker(job_id),

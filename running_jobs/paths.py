@@ -68,6 +68,10 @@ class JobPaths:
         """Return the path of a job's next record while its runner writes it, and of a note until then."""
         return f"{self.data}/.{job_id}.json.next"
 
+    def prepared_untold(self, job_id: str) -> str:
+        """Return the path of a job's next record while its runner writes one that tells only the command's session."""
+        return f"{self.data}/.{job_id}.json.session"
+
     def unfinished_code(self, job_id: str) -> str:
         """Return the path of the code that a job keeps while it is being written."""
         return f"{self.data}/.{job_id}.worker.py.new"

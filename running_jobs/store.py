@@ -204,7 +204,7 @@ class JobStore:
         status = job.status
         if _changed(job, decide) is None:
             return None
-        with contextlib.suppress(OSError, StorageFailed), self.files.prepared(job) as version, self.door():
+        with contextlib.suppress(OSError, StorageFailed), self.files.prepared(job, tell) as version, self.door():
             if self.files.content(job_id) == before:
                 if tell:
                     self.files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
