@@ -18,6 +18,8 @@ from running_jobs.settings import load_settings
 
 from .conftest import Server, end_everything, kill_and_wait, wait_for, wait_for_end, wait_for_session
 
+LONG = "x" * 5000  # the end of a job with such a name finds no room: a shorter one is written over what a runner notes
+
 
 @pytest.fixture
 def small(tmp_path: Path, data: Path) -> Iterator[Actions]:
@@ -104,8 +106,8 @@ def test_a_job_that_fills_it_again_and_again_can_be_killed(small: Actions) -> No
 
 def test_an_end_that_cannot_be_written_is_written_as_soon_as_it_can(small: Actions) -> None:
     store = small.store
-    ending = run(small, "while [ ! -e $JOB_FILES/go ]; do sleep 0.02; done; exit 7")
-    wait_for_session(store, ending)  # from then on there is no file that its next record could be written into
+    ending = run(small, "while [ ! -e $JOB_FILES/go ]; do sleep 0.02; done; exit 7", name=LONG)
+    wait_for_session(store, ending)
     Path(store.paths.results(ending), "go.not").touch()
     filler = fill(small)
     Path(store.paths.results(ending), "go").touch()
@@ -147,7 +149,7 @@ def test_another_attempt_follows_as_soon_as_there_is_room(small: Actions, tmp_pa
     store = small.store
     go, ran = tmp_path / "go", tmp_path / "ran"
     line = f"echo $JOB_ATTEMPT >> {ran}; while [ ! -e {go} ]; do sleep 0.02; done; [ $JOB_ATTEMPT = 3 ]"
-    failing = run(small, line, retries=2, retry_delay=0)
+    failing = run(small, line, retries=2, retry_delay=0, name=LONG)
     wait_for(lambda: ran.exists())
     wait_for_session(store, failing)
     filler = fill(small, reserves=reserves)
@@ -193,7 +195,7 @@ def test_a_callback_is_made_once_and_recorded_when_there_is_room(small: Actions,
 def test_what_can_never_run_is_ended_when_there_is_room(small: Actions, tmp_path: Path) -> None:
     store = small.store
     go = tmp_path / "go"
-    first = run(small, f"while [ ! -e {go} ]; do sleep 0.02; done; exit 1")
+    first = run(small, f"while [ ! -e {go} ]; do sleep 0.02; done; exit 1", name=LONG)
     then = run(small, "true", after=[first])
     wait_for_session(store, first)
     filler = fill(small)
