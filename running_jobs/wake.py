@@ -17,7 +17,7 @@ import time
 from running_jobs import files, folders
 from running_jobs.engine import spawn
 from running_jobs.errors import NOT_OURS, DispatcherFailed, LockTimeout
-from running_jobs.paths import JobPaths
+from running_jobs.paths import JobPaths, data_of
 from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
@@ -74,12 +74,22 @@ def dispatcher_lives(paths: JobPaths) -> bool:
 def wake_dispatcher(settings: Settings) -> int | None:
     """Poke the dispatcher, or start one where none is. Return the pid to wait for if one was started."""
     paths = JobPaths(settings.data)
-    return None if poke(paths) else ensure_dispatcher(settings)
+    return None if is_on_a_node(paths) or poke(paths) else ensure_dispatcher(settings)
+
+
+def is_on_a_node(paths: JobPaths) -> bool:
+    """Say whether we are in a job of this directory that Slurm runs: there, nobody is poked, and none is started.
+
+    A dispatcher there would run local jobs on a node, and end with the job. The one of the host looks by itself.
+    """
+    return "SLURM_JOB_ID" in os.environ and data_of(os.environ) == paths.data
 
 
 def ensure_dispatcher(settings: Settings, wait_s: float = PROBED_S) -> int | None:
     """Start a dispatcher unless one lives, and goes on living so long. Return the pid to wait for, or None."""
     paths = JobPaths(settings.data)
+    if is_on_a_node(paths):
+        return None
     lock = _open_lock(paths)
     try:
         files.wait_for_lock(lock, paths.dispatcher_lock, wait_s)

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from running_jobs import files
 from running_jobs.actions import Actions
 from running_jobs.clocks import moment
+from running_jobs.executors.slurm_calls import Answer
 from running_jobs.executors.slurm_endings import end_of, reason_of, why_not_started
 from running_jobs.executors.slurm_handed import Handed
 from running_jobs.executors.slurm_queue import COMMAND, Key, Row, rows_in
-from running_jobs.executors.slurm_submission import command, key_of, passes, script
+from running_jobs.executors.slurm_submission import command, id_in, is_limit, is_refusal, key_of, script
 from running_jobs.job import Job, JobStatus
+from running_jobs.paths import JobPaths
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 
@@ -27,6 +30,7 @@ from .conftest import PROJECT, dispatcher_of, wait_for, wait_for_status
 
 ID = "20261122-101112-000001"
 KEY = Key(ID, 1, "abcdef01")
+HEAD = "JOBID|STATE|REASON|PARTITION|NODELIST|EXIT_CODE|COMMENT|"
 
 
 def row(
@@ -43,12 +47,13 @@ def job_of(**fields: object) -> Job:
 
 
 def test_one_call_asks_for_all_jobs_and_their_states() -> None:
-    assert COMMAND[:4] == ("squeue", "--me", "--noheader", "--states=all")
+    assert COMMAND[:3] == ("squeue", "--me", "--states=all")
 
 
 def test_rows_are_told_by_our_comment_and_what_is_not_ours_is_passed_over() -> None:
     text = "\n".join(
         [
+            HEAD,
             f"12|PENDING|Resources|main||0|{KEY.comment('cafe0001')}|",
             f"13|RUNNING|None|gpu|n[1-2]|768|{ID}/2/00000000/cafe0001|",
             f"14|RUNNING|None|main|n1|0|{ID}/1/abcdef01/another1|",
@@ -59,11 +64,20 @@ def test_rows_are_told_by_our_comment_and_what_is_not_ours_is_passed_over() -> N
             "",
         ]
     )
-    waiting, running = rows_in(text, "cafe0001")
+    waiting, running = rows_in(text, "cafe0001") or []
     assert waiting == Row(KEY, "12", "PENDING", "Resources", "main", "", 0)
     assert (waiting.is_waiting, waiting.is_over) == (True, False)
     assert running == Row(Key(ID, 2, "00000000"), "13", "RUNNING", "", "gpu", "n[1-2]", 768)
     assert running.ended_with(3)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "5", "Welcome to the cluster\n" + HEAD, "slurm_load_jobs error", HEAD[:-9]])
+def test_what_does_not_begin_as_an_answer_is_none(text: str) -> None:
+    assert rows_in(text, "cafe0001") is None
+
+
+def test_an_answer_without_jobs_is_one() -> None:
+    assert rows_in(f"{HEAD}\n", "cafe0001") == []
 
 
 def test_of_several_of_one_attempt_that_lives_counts_and_then_the_last() -> None:
@@ -143,21 +157,39 @@ def test_a_batch_script_that_failed_says_where_and_how() -> None:
 
 @pytest.mark.parametrize("problem", [
     "Unable to contact slurm controller (connect failure)", "Socket timed out on send/recv operation",
-    "Batch job submission failed: Slurm temporarily unable to accept job, sleeping and retrying",
-    "sbatch was not found", "took too long", "Unable to process configuration file",
-    "Batch job submission failed: Job violates accounting/QOS policy (job submit limit): QOSMaxSubmitJobPerUserLimit",
+    "Unable to process configuration file", "Batch job submission failed: Invalid authentication credential",
+    "Batch job submission failed: I/O error writing script/environment to file", "Zero Bytes were transmitted",
 ])  # fmt: skip
 def test_what_passes_is_no_refusal(problem: str) -> None:
-    assert passes(problem)
+    assert not is_refusal(Answer(1, "", problem))
+    assert not is_limit(problem)
+
+
+@pytest.mark.parametrize("problem", [
+    "Batch job submission failed: Job violates accounting/QOS policy (job submit limit): QOSMaxSubmitJobPerUserLimit",
+    "Batch job submission failed: AssocGrpSubmitJobsLimit", "QOSGrpSubmitJobsLimit",
+    "Batch job submission failed: Slurm temporarily unable to accept job, sleeping and retrying",
+])  # fmt: skip
+def test_a_limit_is_met_for_a_while(problem: str) -> None:
+    assert is_limit(problem)
 
 
 @pytest.mark.parametrize("problem", [
     "Batch job submission failed: Invalid partition name specified", "Invalid --time specification",
     "Memory specification can not be satisfied; Batch job submission failed: Requested node configuration is not "
-    "available", "Invalid generic resource (gres) specification", "Batch job submission failed: Invalid --nice value",
+    "available", "Invalid generic resource (gres) specification", "unrecognized option '--nope'",
+    "--mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive.",
 ])  # fmt: skip
 def test_what_does_not_pass_is_one(problem: str) -> None:
-    assert not passes(problem)
+    assert is_refusal(Answer(1, "", f"sbatch: error: {problem}"))
+    assert not is_refusal(Answer(-9, "", problem))  # it may have been taken before that
+
+
+@pytest.mark.parametrize(("printed", "found"), [
+    ("12\n", "12"), ("12;cluster\n", "12"), ("Welcome to the cluster\n12\n", "12"), ("", None), ("12 ok\n", None),
+])  # fmt: skip
+def test_slurms_id_is_the_last_word_of_sbatch(printed: str, found: str | None) -> None:
+    assert id_in(printed) == found
 
 
 def test_ours_comes_last_on_the_command_line(data: Path) -> None:
@@ -191,12 +223,12 @@ def test_another_way_of_asking_is_another_key(data: Path) -> None:
 
 
 def test_a_directory_of_any_name_comes_through_the_script(tmp_path: Path) -> None:
-    odd = tmp_path / "it's $HOME `x` 100%"
-    run = script(KEY, str(odd)).replace("exec ", "printf '%s\\n' ", 1)
-    printed = subprocess.run(["/bin/sh"], input=run, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert printed[-3:] == [str(odd), ID, "1"]
-    settings = load_settings(str(tmp_path / "100%j"), {})
-    assert any(item.startswith("--output=") and "/100%%j/" in item for item in command(job_of(), KEY, settings, "x", 0))
+    odd = tmp_path / "it's $HOME `x` 100% \\ %j"
+    (odd / "logs").mkdir(parents=True)
+    lines = script(KEY, JobPaths(str(odd))).splitlines()
+    shown = "\n".join([*lines[:-1], lines[-1].replace("exec ", "printf '%s\\n' ", 1)])
+    subprocess.run(["/bin/sh"], input=shown, text=True, check=True)
+    assert (odd / "logs" / "slurm.log").read_text().splitlines()[-4:] == [str(odd), ID, "1", KEY.form]
 
 
 # --- the runner of a node
@@ -213,11 +245,12 @@ def on_node(data: Path, store: JobStore, tmp_path: Path) -> Iterator[Node]:
     Path(store.paths.for_nodes).write_text(json.dumps(settings.for_engine()))
     started = []
 
-    def start(job_id: str, attempt: int = 1, slurm_id: str = "7") -> subprocess.Popen[bytes]:
+    def start(job_id: str, attempt: int = 1, slurm_id: str = "7", form: str = "") -> subprocess.Popen[bytes]:
+        form = form or key_of(store.get(job_id), settings).form
         program = str(PROJECT / "running_jobs" / "commands" / "__main__.py")
         with open(tmp_path / "node.err", "wb") as complaints:
             runner = subprocess.Popen(
-                [sys.executable, "-I", "-S", program, "node", str(data), job_id, str(attempt)],
+                [sys.executable, "-I", "-S", program, "node", str(data), job_id, str(attempt), form],
                 env={**os.environ, "SLURM_JOB_ID": slurm_id, "SLURM_JOB_PARTITION": "main", "SLURMD_NODENAME": "n1"},
                 stderr=complaints,
             )
@@ -274,6 +307,30 @@ def test_a_runner_whose_time_has_not_come_says_so(on_node: Node, actions: Action
     store.pause(True)
     assert on_node(ready).wait(20) == 75
     assert {store.get(job_id).status for job_id in (early, waiting, ready)} == {"queued"}
+
+
+def test_a_runner_of_what_was_asked_for_otherwise_leaves(on_node: Node, store: JobStore) -> None:
+    job_id = queue(store, "true")
+    assert on_node(job_id, form="00000000").wait(20) == 75
+    assert store.get(job_id).status == "queued"
+
+
+def test_a_runner_that_cannot_claim_leaves_the_job_queued(on_node: Node, store: JobStore, tmp_path: Path) -> None:
+    job_id = queue(store, "true")
+    with files.locked(store.paths.lock):
+        runner = on_node(job_id)
+        assert runner.wait(40) == 75
+    assert "was not run" in (tmp_path / "node.err").read_text()
+    assert store.get(job_id).status == "queued"
+
+
+def test_a_command_on_a_node_starts_no_dispatcher_there(on_node: Node, store: JobStore, data: Path) -> None:
+    app = f"{sys.executable} {PROJECT / 'app.py'} --data {data}"
+    job_id = queue(store, f"{app} run --executor local true && {app} list >/dev/null")
+    assert on_node(job_id).wait(30) == 0
+    assert store.get(job_id).status == "done", Path(store.paths.err(job_id)).read_text()
+    assert dispatcher_of(data) is None
+    assert sum(store.get(other).status == "queued" for other in store.ids()) == 1
 
 
 def test_what_slurm_ends_is_left_to_whoever_knows_why(on_node: Node, store: JobStore) -> None:

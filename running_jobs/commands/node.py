@@ -1,4 +1,4 @@
-"""A runner on a node of Slurm's: `node DATA JOB_ID ATTEMPT`, as the batch script that the dispatcher submits runs it.
+"""A runner on a node of Slurm's: `node DATA JOB_ID ATTEMPT FORM`, as the dispatcher's batch script runs it.
 
 It shares nothing with the dispatcher but the data directory: it signals nobody, opens no FIFO and starts no
 dispatcher. Slurm may start it twice for one attempt; the second finds the claim of the first, and leaves. What Slurm
@@ -22,6 +22,8 @@ from running_jobs.clocks import moment, seconds_left
 from running_jobs.command_line import ENVIRONMENT
 from running_jobs.dependencies import still_to_come
 from running_jobs.errors import JobsError
+from running_jobs.executors.slurm_queue import Key
+from running_jobs.executors.slurm_submission import NOT_NOW, key_of
 from running_jobs.job import ACTIVE, QUEUED, SLURM, Job
 from running_jobs.paths import JobPaths
 from running_jobs.runner import become_runner
@@ -29,10 +31,9 @@ from running_jobs.sampler import Sampler
 from running_jobs.settings import Settings, engine_settings
 from running_jobs.store import Decision, JobStore
 
-USAGE = "usage: node DATA JOB_ID ATTEMPT (a batch script of the dispatcher's runs it)"
+USAGE = "usage: node DATA JOB_ID ATTEMPT FORM (a batch script of the dispatcher's runs it)"
 MAX_BYTES = 8 << 20
 OF_THE_SCRIPT = ("ENVIRONMENT", "HOSTNAME", "SHLVL", "PWD", "OLDPWD", "_")
-NOT_NOW = 75  # what sysexits.h calls a temporary failure
 LOOK_EVERY_S = 2.0  # at the job's file: few signals reach a runner here
 EARLY_S = 5.0  # by which a node may begin before the time, with its clock behind
 TERM_LATER_S = 1.0  # than its children the batch process may get its SIGTERM
@@ -40,15 +41,20 @@ TERM_LATER_S = 1.0  # than its children the batch process may get its SIGTERM
 
 def main(arguments: list[str]) -> int:
     """Run one attempt. Return 0 if it has run or was not ours to run, NOT_NOW if it is not its turn."""
-    if len(arguments) != 3:
+    if len(arguments) != 4:
         sys.stderr.write(f"{USAGE}\n")
         return 2
-    data, job_id, number = arguments
+    data, job_id, number, form = arguments
     settings = engine_settings(json.loads(files.read_bounded(JobPaths(data).for_nodes, MAX_BYTES)))
     leave_out_of_commands(OF_THE_SCRIPT)
-    attempt = NodeAttempt(JobStore.of(settings), settings, job_id, int(number))
+    attempt = NodeAttempt(JobStore.of(settings), settings, Key(job_id, int(number), form))
     become_runner()
-    if attempt.start():
+    try:
+        is_ours = attempt.start()
+    except (JobsError, OSError) as error:  # a lock that somebody holds, a disk that is full: it is queued still
+        sys.stderr.write(f"{job_id} was not run: {error}\n")
+        return NOT_NOW
+    if is_ours:
         attempt.watch()
     return NOT_NOW if attempt.is_early else 0
 
@@ -62,13 +68,13 @@ def leave_out_of_commands(names: Iterable[str]) -> None:
 class NodeAttempt(Attempt):
     """An attempt whose word is its record: no lock of it is looked at, since locks may outlive a node."""
 
-    def __init__(self, store: JobStore, settings: Settings, job_id: str, number: int) -> None:
-        super().__init__(store, settings, job_id)
+    def __init__(self, store: JobStore, settings: Settings, key: Key) -> None:
+        super().__init__(store, settings, key.job_id)
         self.is_early = False  # its turn may still come
-        self._number = number
+        self._key = key
         self._samples = Sampler.of(store)
         self._placed = {
-            "attempt": number,
+            "attempt": key.attempt,
             "id": os.environ.get("SLURM_JOB_ID"),
             "partition": os.environ.get("SLURM_JOB_PARTITION"),
             "node": os.environ.get("SLURMD_NODENAME") or HOST,
@@ -85,8 +91,11 @@ class NodeAttempt(Attempt):
         return True
 
     def may_run(self, job: Job) -> bool:
-        """Say whether this very attempt is to come now."""
-        if job.status is not QUEUED or not job.is_slurms or job.attempt + 1 != self._number:
+        """Say whether this very attempt is to come now, asked for as this one was: it may have been changed since."""
+        if job.status is not QUEUED or not job.is_slurms or job.attempt + 1 != self._key.attempt:
+            return False
+        self.is_early = key_of(job, self.settings) != self._key
+        if self.is_early:
             return False
         is_due = seconds_left(job.not_before, job.timer, moment(self.store.clock())) <= EARLY_S
         self.is_early = self.store.is_paused or not is_due or still_to_come(self.store, job) != ([], None)
@@ -99,7 +108,7 @@ class NodeAttempt(Attempt):
 
     def is_ours(self, job: Job) -> bool:
         """Say whether it is active with this attempt, here: pids are no names among several hosts."""
-        return job.status is ACTIVE and job.attempt == self._number and job.placed == self._placed
+        return job.status is ACTIVE and job.attempt == self._key.attempt and job.placed == self._placed
 
     def write(self, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
         """Write under the lock of all: somebody else may take this job for lost, and have it run again meanwhile.

@@ -19,6 +19,9 @@ from running_jobs.child import limits_of_commands
 from running_jobs.command_line import ENVIRONMENT
 
 LIMIT_S = 30.0
+END_S = 2.0  # between the signals that end a program
+OVERDUE_S = 5.0  # after that, whatever should have ended it is ended too
+TOO_LONG = (124, 137, -signal.SIGTERM, -signal.SIGKILL)  # how timeout(1) ends if it had to end a program
 TRY_LOCK_EVERY_S = 0.5
 MAX_ANSWER_BYTES = 64 << 20
 _LOCK_DESCRIPTOR = 3
@@ -74,12 +77,16 @@ class Calls:
             files.write_all(given, text.encode())
             os.lseek(given, 0, os.SEEK_SET)
             kept = {0: given, 1: out, 2: err, **({_LOCK_DESCRIPTOR: lock} if lock >= 0 else {})}
+            bounded = ["timeout", f"--kill-after={END_S:g}", f"{LIMIT_S:g}", *argv]  # also without us
+            if not _is_there(argv[0]):
+                raise FileNotFoundError
             with limits_of_commands():  # Slurm has jobs run with the limits of whoever submits them
                 pid = os.posix_spawnp(
-                    argv[0],
-                    list(argv),
+                    bounded[0],
+                    bounded,
                     ENVIRONMENT,
                     file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in kept.items()],
+                    setpgroup=0,
                     setsigmask=(),
                     setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
                 )
@@ -91,7 +98,7 @@ class Calls:
             return
         os.close(given)
         pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
-        self._running[pidfd] = _Call(pid, out, err, now + LIMIT_S, then)
+        self._running[pidfd] = _Call(pid, out, err, now + LIMIT_S + END_S + OVERDUE_S, then)
         self._poller.register(pidfd, select.POLLIN)
 
     def ended(self, pidfd: int) -> bool:
@@ -104,9 +111,9 @@ class Calls:
         status = 1 << 8
         with contextlib.suppress(ChildProcessError):
             status = os.waitpid(call.pid, 0)[1]
-        answer = Answer(
-            None if call.is_overdue else os.waitstatus_to_exitcode(status), _content(call.out), _content(call.err)
-        )
+        code = os.waitstatus_to_exitcode(status)
+        is_late = call.is_overdue or code in TOO_LONG
+        answer = Answer(None if is_late else code, _content(call.out), _content(call.err))
         call.then(answer)
         return True
 
@@ -115,12 +122,18 @@ class Calls:
         for call in self._running.values():
             if call.end_at <= now and not call.is_overdue:
                 call.is_overdue = True
-                os.kill(call.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(call.pid, signal.SIGKILL)
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when one of them will have taken too long, None if none runs."""
         ends = [call.end_at - now for call in self._running.values() if not call.is_overdue]
         return max(0.0, min(ends)) if ends else None
+
+
+def _is_there(program: str) -> bool:
+    folders = ENVIRONMENT.get("PATH", os.defpath).split(":")
+    return any(os.access(f"{folder}/{program}", os.X_OK) for folder in folders)
 
 
 def _content(descriptor: int) -> str:
@@ -139,12 +152,14 @@ class SharedLock:
     def __init__(self, path: str) -> None:
         self._path = path
         self._again_at = 0.0
+        self._tried_since = float("inf")
         self.descriptor = -1
 
     def is_held(self, now: float) -> bool:
         """Say whether it is ours; it is tried for now and then."""
         if self.descriptor < 0 and now >= self._again_at:
             self._again_at = now + TRY_LOCK_EVERY_S
+            self._tried_since = min(self._tried_since, now)
             with contextlib.suppress(OSError):
                 descriptor = files.open_private(self._path, os.O_RDWR | os.O_CREAT)
                 if files.try_lock(descriptor):
@@ -152,3 +167,7 @@ class SharedLock:
                 else:
                     os.close(descriptor)
         return self.descriptor >= 0
+
+    def waits_for_s(self, now: float) -> float:
+        """Return for how long it has been tried for."""
+        return max(0.0, now - self._tried_since)

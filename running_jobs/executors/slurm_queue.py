@@ -6,11 +6,10 @@ carries our own key in its comment: which job, which attempt, asked for how, of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 FIELDS = ("JobID", "State", "Reason", "Partition", "NodeList", "exit_code", "Comment")
-COMMAND = ("squeue", "--me", "--noheader", "--states=all", "-O", ",".join(f"{name}:|" for name in FIELDS))
+COMMAND = ("squeue", "--me", "--states=all", "-O", ",".join(f"{name}:|" for name in FIELDS))
 
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "CONFIGURING"}
 OVER = {
@@ -67,19 +66,29 @@ class Row(NamedTuple):
         return int(self.slurm_id) if self.slurm_id.isdecimal() else 0
 
 
-def rows_in(text: str, directory: str) -> Iterator[Row]:
-    """Yield what squeue said of the jobs of a data directory; what is not ours is passed over."""
-    for line in text.splitlines():
-        parts = line.split("|", len(FIELDS) - 1)
-        if len(parts) != len(FIELDS):
-            continue
-        slurm_id, state, why, partition, node, exit_status, comment = parts
-        job_id, _, rest = comment.rstrip("|").partition("/")
-        attempt, _, rest = rest.partition("/")
-        form, _, whose = rest.partition("/")
-        if whose == directory and attempt.isdecimal():
-            status = int(exit_status) if exit_status.isdecimal() else 0
-            yield Row(Key(job_id, int(attempt), form), slurm_id, state, _text(why), partition, _text(node), status)
+def rows_in(text: str, directory: str) -> list[Row] | None:
+    """Return what squeue said of the jobs of a data directory, None if that does not begin as its answers do.
+
+    What is not ours is passed over.
+    """
+    head, *lines = text.splitlines() or [""]
+    if [name.upper() for name in head.rstrip("|").split("|")] != [name.upper() for name in FIELDS]:
+        return None
+    return [row for line in lines if (row := _row_in(line, directory)) is not None]
+
+
+def _row_in(line: str, directory: str) -> Row | None:
+    parts = line.split("|", len(FIELDS) - 1)
+    if len(parts) != len(FIELDS):
+        return None
+    slurm_id, state, why, partition, node, exit_status, comment = parts
+    job_id, _, rest = comment.rstrip("|").partition("/")
+    attempt, _, rest = rest.partition("/")
+    form, _, whose = rest.partition("/")
+    if whose != directory or not attempt.isdecimal():
+        return None
+    status = int(exit_status) if exit_status.isdecimal() else 0
+    return Row(Key(job_id, int(attempt), form), slurm_id, state, _text(why), partition, _text(node), status)
 
 
 def _text(found: str) -> str:

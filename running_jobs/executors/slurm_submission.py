@@ -8,6 +8,7 @@ import zlib
 
 from running_jobs import slurm_options
 from running_jobs.engine import COMMANDS, PACKAGE, PYTHON
+from running_jobs.executors.slurm_calls import Answer
 from running_jobs.executors.slurm_queue import Key
 from running_jobs.job import Job
 from running_jobs.paths import JobPaths
@@ -17,11 +18,14 @@ PRIORITY = 500  # that needs no nice but the one of [slurm]
 PER_PRIORITY = 10  # of Slurm's nice
 LEAST_NICE = -60_000  # from somewhere below, what it is subtracted from overflows
 MOST_NICE = 1_000_000_000
-_PASSES = re.compile(
-    r"contact|connect|timed out|took too long|temporar|socket|zero bytes|respond|communicat|was not found|could not be"
-    r" started|MaxSubmit|SubmitJobLimit|slurm\.conf|configuration file|munge|authenticat|expired",
+NOT_NOW = 75  # a runner's exit code if its job's turn may still come; what sysexits.h calls a temporary failure
+_LIMIT = re.compile(r"Submit\w*Limit|MaxSubmit|temporarily unable to accept", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"invalid|not available|can ?not be satisfied|mutually exclusive|unrecognized|ambiguous|not permitted|denied"
+    r"|violates|exceed|more processors|node count|unable to open file|not allowed|no partition|unspecified",
     re.IGNORECASE,
 )
+_NO_REFUSAL = re.compile(r"contact|connect|timed out|socket|authenticat|credential|protocol|munge", re.IGNORECASE)
 
 
 def short_hash(text: str) -> str:
@@ -41,7 +45,7 @@ def command(job: Job, key: Key, settings: Settings, directory: str, wait_s: int)
         "sbatch", *slurm_options.arguments(job, settings),
         "--parsable", "--no-requeue", f"--job-name={job.id}", f"--comment={key.comment(directory)}",
         "--export=ALL",  # of the environment that sbatch gets from us: anything else has the node run a login shell
-        "--chdir=/", "--open-mode=append", "--output=" + JobPaths(settings.data).slurm_log.replace("%", "%%"),
+        "--chdir=/", "--output=/dev/null",
         f"--nice={_nice(job, settings)}", *([f"--begin=now+{wait_s}"] if wait_s else []),
     ]  # fmt: skip
 
@@ -53,15 +57,31 @@ def _nice(job: Job, settings: Settings) -> int:
     return int(min(max(wanted, least), MOST_NICE))
 
 
-def script(key: Key, data: str) -> str:
-    """Return the batch script, which becomes the runner: signals for the batch step alone reach it."""
-    words = [*PYTHON, f"{PACKAGE}/{COMMANDS}", "node", data, key.job_id, str(key.attempt)]
-    return f"#!/bin/sh\nexec {' '.join(map(_quoted, words))}\n"
+def script(key: Key, paths: JobPaths) -> str:
+    """Return the batch script, which becomes the runner: signals for the batch step alone reach it.
+
+    What the runner complains of goes into a log of its own: sbatch's --output would take some characters of a path for
+    more than they are.
+    """
+    words = [*PYTHON, f"{PACKAGE}/{COMMANDS}", "node", paths.data, key.job_id, str(key.attempt), key.form]
+    return f"#!/bin/sh\nexec >>{_quoted(paths.slurm_log)} 2>&1\nexec {' '.join(map(_quoted, words))}\n"
 
 
-def passes(problem: str) -> bool:
-    """Say whether what sbatch complained of may be over soon; else it refused the job for good."""
-    return _PASSES.search(problem) is not None
+def id_in(text: str) -> str | None:
+    """Return Slurm's id from what sbatch printed, which may say more before it; None if there is none."""
+    last = (text.strip().splitlines() or [""])[-1].partition(";")[0].strip()
+    return last if last.isdecimal() else None
+
+
+def is_limit(problem: str) -> bool:
+    """Say whether sbatch met a bound of how much may be submitted: that passes when something else ends."""
+    return _LIMIT.search(problem) is not None
+
+
+def is_refusal(answer: Answer) -> bool:
+    """Say whether Slurm refused a job for good. What is not known to be that passes: people see why the job waits."""
+    known = _REFUSAL.search(answer.problem) is not None and _NO_REFUSAL.search(answer.problem) is None
+    return (answer.exit_code or 0) > 0 and known
 
 
 def _quoted(word: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from typing import Any
 
 from running_jobs import placements
 from running_jobs.executors.slurm_handed import Handed
@@ -25,11 +26,13 @@ class Telling:
         """Why Slurm could not be asked the last time, None if it could."""
         return self._told.problem
 
-    def tell(self, problem: str | None, handed: Mapping[str, Handed]) -> None:
-        """Note whether Slurm answered, and what it says of each job."""
+    def tell(
+        self, problem: str | None, handed: Mapping[str, Handed], held_back: Mapping[str, dict[str, Any]] | None = None
+    ) -> None:
+        """Note whether Slurm answered, and what it says of each job; `held_back` are those that it takes later."""
         now, before = to_iso(self._store.clock()), self._told
         since = (before.since if before.problem else now) if problem else None
-        jobs = {job_id: one.as_told() for job_id, one in handed.items()}
+        jobs = {**(held_back or {}), **{job_id: one.as_told() for job_id, one in handed.items()}}
         self._become(Told(before.at if problem else now, problem, since, jobs))
 
     def is_over(self) -> None:
