@@ -25,6 +25,14 @@ TOO_LONG = (124, 137, -signal.SIGTERM, -signal.SIGKILL)  # how timeout(1) ends i
 TRY_LOCK_EVERY_S = 0.5
 MAX_ANSWER_BYTES = 64 << 20
 _LOCK_DESCRIPTOR = 3
+_TIMEOUT = next(  # that ends a program also when its dispatcher died
+    (
+        (path, "-k", f"{END_S:g}", f"{LIMIT_S:g}")
+        for path in ("/usr/bin/timeout", "/bin/timeout")
+        if os.path.exists(path)
+    ),
+    None,
+)
 _PREFIX = re.compile(r"^\w+: (?:error|fatal): ")
 
 
@@ -77,13 +85,12 @@ class Calls:
             files.write_all(given, text.encode())
             os.lseek(given, 0, os.SEEK_SET)
             kept = {0: given, 1: out, 2: err, **({_LOCK_DESCRIPTOR: lock} if lock >= 0 else {})}
-            bounded = ["timeout", f"--kill-after={END_S:g}", f"{LIMIT_S:g}", *argv]  # also without us
             if not _is_there(argv[0]):
                 raise FileNotFoundError
             with limits_of_commands():  # Slurm has jobs run with the limits of whoever submits them
                 pid = os.posix_spawnp(
-                    bounded[0],
-                    bounded,
+                    argv[0] if _TIMEOUT is None else _TIMEOUT[0],
+                    [*(_TIMEOUT or ()), *argv],
                     ENVIRONMENT,
                     file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in kept.items()],
                     setpgroup=0,

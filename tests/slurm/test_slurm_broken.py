@@ -121,13 +121,14 @@ def test_what_ends_while_the_controller_is_away_has_ended(
     cluster.start_controller()
 
 
+KILL = "read -r _ _ _ dispatcher _ </proc/$PPID/stat; kill -9 $dispatcher"  # which runs clients under timeout(1)
 # What happens in the moment at which the dispatcher is killed: before sbatch did anything, while it is at work, when it
 # only comes to it after the next dispatcher began, and when Slurm has taken the job and nobody heard of it.
 MOMENTS = {
-    "before": ("kill -9 $PPID; exit 1", None),
-    "meanwhile": ("kill -9 $PPID", None),
-    "late": ("kill -9 $PPID; sleep 3", None),
-    "after": ("", "kill -9 $PPID"),
+    "before": (f"{KILL}; exit 1", None),
+    "meanwhile": (KILL, None),
+    "late": (f"{KILL}; sleep 3", None),
+    "after": ("", KILL),
 }
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from running_jobs.actions import Actions
+from running_jobs.executors.slurm_submission import key_of
 from running_jobs.job import Job
+from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 
 from ..conftest import PROJECT, dispatcher_of, kill_and_wait, wait_for, wait_for_end
@@ -24,8 +26,7 @@ EATER = f"exec {sys.executable} -I -S -c 'eaten = bytearray(300_000_000); import
 def runner_of(cluster: Cluster, job: Job, node: str) -> int:
     """Return the pid of a job's runner on a node."""
     titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in cluster.pids(node)}
-    (runner,) = [pid for pid, title in titles.items() if job.id.encode() in title and b"slurmstepd" not in title]
-    return runner
+    return min(pid for pid, title in titles.items() if job.id.encode() in title and b"slurmstepd" not in title)
 
 
 def test_what_slurm_ends_says_why_and_is_tried_again(
@@ -159,7 +160,8 @@ def test_the_second_runner_of_an_attempt_leaves(
     job = launch(f"{ran.note}; while [ ! -e {data}/go ]; do sleep 0.05; done")
     wait_for(lambda: ran.of(job))
     program = PROJECT / "running_jobs" / "commands" / "__main__.py"
-    again = f"exec {sys.executable} -I -S {program} node {data} {job.id} 1"
+    form = key_of(job, load_settings(str(data))).form
+    again = f"exec {sys.executable} -I -S {program} node {data} {job.id} 1 {form}"
     before = Path(store.paths.json(job.id)).read_bytes()
     second = cluster.submit(again, "--output=/dev/null", "--export=ALL")
     cluster.wait_for_state(second, "COMPLETED")
