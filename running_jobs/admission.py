@@ -43,7 +43,9 @@ class Admission:
             cwd = None  # where whoever asks happens to be says nothing to an approved command
         template.cwd = existing(checks.directory("cwd", template.cwd or cwd or "~"))
         template.owner = by
-        self.refuse_wrong_executor(template.executor, slurm_options.asked_by(template))
+        asked = slurm_options.asked_by(template)
+        self.refuse_wrong_executor(template.executor, asked)
+        slurm_options.refuse_exclusive(asked)
         refuse_unknown(self._store, template.after)
         if template.status is QUEUED and template.delay:
             vars(template).update(self.delayed(template.delay))
@@ -87,6 +89,12 @@ class Admission:
         given = {name: changes[name] for name in slurm_options.CHECKS if changes.get(name) is not None}
         if given or "executor" in changes:
             self.refuse_wrong_executor(executor, given)
+        if given and executor == SLURM:
+            together = {
+                **slurm_options.asked_by(job),
+                **{name: changes[name] for name in slurm_options.CHECKS if name in changes},
+            }
+            slurm_options.refuse_exclusive({name: asked for name, asked in together.items() if asked is not None})
         return {} if executor == SLURM else dict.fromkeys(slurm_options.asked_by(job))
 
     def look_at_code(self, jobs: Sequence[Job]) -> list[bytes | None]:

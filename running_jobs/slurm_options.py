@@ -7,7 +7,7 @@ cannot become another option of sbatch, nor one of those by which Running Jobs h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from running_jobs.checks import WholeNumber, kind, text
@@ -56,8 +56,15 @@ _NEED_VALUES = (
     "gres-flags", "hint", "licenses", "mail-type", "mail-user", "mcs-label", "mem-bind", "mem-per-cpu", "mem-per-gpu",
     "mincpus", "network", "nodefile", "nodelist", "nodes", "ntasks", "ntasks-per-core", "ntasks-per-gpu",
     "ntasks-per-node", "ntasks-per-socket", "power", "prefer", "priority", "profile", "reservation",
-    "sockets-per-node", "switches", "thread-spec", "threads-per-core", "time-min", "tmp", "wait-all-nodes", "wckey",
+    "segment", "sockets-per-node", "switches", "thread-spec", "threads-per-core", "time-min", "tmp", "tres-bind",
+    "tres-per-task", "wait-all-nodes", "wckey",
 )  # fmt: skip
+_EXCLUSIVE = {
+    "mem": ("mem-per-cpu", "mem-per-gpu"),
+    "cpus": ("cpus-per-gpu",),
+}  # of each option and these sbatch takes one
+_GPUS = ("gpus-per-node", "gpus-per-socket", "gpus-per-task")
+_GRES_OF_GPUS = re.compile(r"(?:gres[:/])?gpu(?:[:=]|$)")
 
 
 class Pattern:
@@ -127,7 +134,6 @@ OF_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "slots": WholeNumber(0, 1_000_000),
     "nice": WholeNumber(0, 1_000_000),  # of jobs with the default priority: room for more urgent ones above them
 }
-_OTHER_MEMORY = ("--mem-per-cpu", "--mem-per-gpu")
 
 
 def check_settings(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +141,26 @@ def check_settings(value: Mapping[str, Any]) -> dict[str, Any]:
     for key in value:
         if key not in OF_SETTINGS:
             raise InvalidJob(key[:40], f"is not known; known are {', '.join(OF_SETTINGS)}")
-    return {"slots": 0, **{key: OF_SETTINGS[key](key, item) for key, item in value.items()}}
+    checked = {key: OF_SETTINGS[key](key, item) for key, item in value.items()}
+    refuse_exclusive(checked, "args")
+    return {"slots": 0, **checked}
+
+
+def refuse_exclusive(asked: Mapping[str, Any], field: str = "slurm_args") -> None:
+    """Raise InvalidJob for options of which sbatch takes one; `field` holds the further arguments among them."""
+    for name, others in _EXCLUSIVE.items():
+        given = [item for item in asked.get(field, ()) if isinstance(item, str) and _is_one_of(item, others)]
+        if name in asked and given:
+            raise InvalidJob(field, f"{given[0][:60]!r} cannot be given together with {name}; leave one out")
+        kinds = [other for other in others if any(_is_one_of(item, (other,)) for item in given)]
+        if len(kinds) > 1:
+            raise InvalidJob(field, f"--{kinds[0]} and --{kinds[1]} exclude each other; leave one out")
+
+
+def _is_one_of(item: str, names: Iterable[str]) -> bool:
+    """Say whether sbatch may take an argument for one of these options: the begin of a name will do."""
+    long = LONG.fullmatch(item)
+    return long is not None and any(name.startswith(long[1]) for name in names)
 
 
 def asked_by(job: Job) -> dict[str, Any]:
@@ -145,15 +170,32 @@ def asked_by(job: Job) -> dict[str, Any]:
 
 def asked_for(asked: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Return what Slurm is asked for a job: what the job itself asks, what [slurm] says where it does not, and all
-    further arguments."""
+    further arguments. Of what excludes each other, what the job itself asks counts."""
     own_args = [item for item in asked.get("slurm_args", ()) if isinstance(item, str)]  # else edited by hand
+    args = list(settings.slurm.get("args", []))
     found = {name: settings.slurm[name] for name in FLAGS if name in settings.slurm}
-    if any(item.startswith(_OTHER_MEMORY) for item in own_args):
-        found.pop("mem", None)  # sbatch takes one of them
+    for name, others in _EXCLUSIVE.items():
+        is_said_otherwise = any(_is_one_of(item, others) for item in own_args)
+        if is_said_otherwise:
+            found.pop(name, None)
+        if is_said_otherwise or name in asked:
+            args = [item for item in args if not _is_one_of(item, others)]
     found.update((name, asked[name]) for name in FLAGS if name in asked)
     if not found.get("gpus", "0").strip("0"):
         found.pop("gpus", None)  # how a job says that it wants none of those that [slurm] asks for
-    return {**found, "slurm_args": [*settings.slurm.get("args", []), *own_args]}
+        args = _without_gpus(args) if "gpus" in asked else args
+    return {**found, "slurm_args": [*args, *own_args]}
+
+
+def _without_gpus(args: Iterable[str]) -> list[str]:
+    kept = []
+    for item in args:
+        if item.startswith("--gres="):
+            others = [part for part in item[len("--gres=") :].split(",") if not _GRES_OF_GPUS.match(part)]
+            kept += [f"--gres={','.join(others)}"] if others else []
+        elif not _is_one_of(item, _GPUS):
+            kept.append(item)
+    return kept
 
 
 def arguments(job: Job, settings: Settings) -> list[str]:
@@ -162,6 +204,7 @@ def arguments(job: Job, settings: Settings) -> list[str]:
     Raise InvalidJob for options that somebody edited by hand into what would not have been taken.
     """
     own = {name: CHECKS[name](name, value) for name, value in asked_by(job).items()}
+    refuse_exclusive(own)
     asked = asked_for(own, settings)
     flags = [f"--{flag}={asked[name]}" for name, flag in FLAGS.items() if name in asked]
     return [*flags, *asked["slurm_args"]]

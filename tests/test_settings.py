@@ -92,6 +92,7 @@ def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str) -> Non
         ('[slurm]\npartition = "--hold"', "slurm: partition: expected the name of a partition"),
         ('[slurm]\nargs = ["--array=1-9"]', "slurm: args: '--array=1-9' cannot be given"),
         ('[slurm]\nargs = ["--mem=4G"]', "use the option mem"),
+        ('[slurm]\nmem = "1G"\nargs = ["--mem-per-cpu=1G"]', "together with mem; leave one out"),
     ],
 )
 def test_a_wrong_value_for_slurm_is_named_with_its_key(tmp_path: Path, toml: str, said: str) -> None:

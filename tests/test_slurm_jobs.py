@@ -65,6 +65,10 @@ def test_who_runs_a_job_that_does_not_say_is_in_the_settings(slurm: Actions, con
         ({"executor": "local", "mem": "1G"}, "mem: is for jobs that Slurm runs"),
         ({"executor": "slurm", "mem": "much"}, "mem: expected"),
         ({"executor": "slurm", "slurm_args": ["--array=1-9"]}, "slurm_args: '--array=1-9' cannot be given"),
+        (
+            {"executor": "slurm", "mem": "1G", "slurm_args": ["--mem-per-cpu=1G"]},
+            "slurm_args: '--mem-per-cpu=1G' cannot be given together with mem; leave one out",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_stored(slurm: Actions, options: Any, said: str) -> None:
@@ -113,6 +117,16 @@ def test_a_waiting_job_is_changed(slurm: Actions) -> None:
     assert (there.executor, of_slurm(there)) == ("slurm", {"cpus": 8})
     assert slurm.edit(job.id, {"executor": None}).executor == "local"
     assert slurm.edit(job.id, {"cpus": None, "priority": 7}).priority == 7
+
+
+def test_a_waiting_job_is_not_changed_into_one_that_sbatch_refuses(slurm: Actions) -> None:
+    job = slurm.submit({**TRUE, "executor": "slurm", "mem": "1G"})
+    per_cpu = {"slurm_args": ["--mem-per-cpu=1G"]}
+    with pytest.raises(InvalidJob, match=r"^slurm_args: .* together with mem"):
+        slurm.edit(job.id, per_cpu)
+    assert of_slurm(slurm.edit(job.id, {**per_cpu, "mem": None})) == per_cpu
+    with pytest.raises(InvalidJob, match=r"^slurm_args: .* together with mem"):
+        slurm.edit(job.id, {"mem": "2G"})
 
 
 def test_a_job_is_not_changed_into_one_of_slurms_where_that_is_not_set_up(actions: Actions) -> None:

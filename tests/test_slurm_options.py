@@ -89,7 +89,10 @@ def test_nor_by_what_is_no_single_option_with_its_value(given: str) -> None:
         CHECKS["slurm_args"]("slurm_args", [given])
 
 
-@pytest.mark.parametrize("given", ["--constraint", "--nodes", "--nodel", "--mem-per-cpu", "--mail"])
+@pytest.mark.parametrize(
+    "given",
+    ["--constraint", "--nodes", "--nodel", "--mem-per-cpu", "--mail", "--tres-per-task", "--tres-b", "--segment"],
+)
 def test_an_option_that_would_take_the_next_argument_for_its_value_is_refused(given: str) -> None:
     with pytest.raises(InvalidJob, match="needs a value"):
         CHECKS["slurm_args"]("slurm_args", [given, "--exclusive"])
@@ -131,6 +134,45 @@ def test_a_job_can_do_without_the_gpus_and_with_another_kind_of_memory_than_the_
     assert arguments(job(gpus="0"), usual) == ["--mem=1G"]
     assert arguments(job(slurm_args=["--mem-per-cpu=2G"]), usual) == ["--gpus=1", "--mem-per-cpu=2G"]
     assert arguments(job(gpus="10"), settings()) == ["--gpus=10"]
+
+
+@pytest.mark.parametrize(
+    ("usual", "own", "handed_over"),
+    [
+        ({"args": ["--mem-per-cpu=2G", "-s"]}, {"mem": "8G"}, ["--mem=8G", "-s"]),
+        ({"args": ["--mem-per-g=2G", "--mem-bind=none"]}, {"mem": "8G"}, ["--mem=8G", "--mem-bind=none"]),
+        ({"mem": "1G"}, {"slurm_args": ["--mem-per-c=2G"]}, ["--mem-per-c=2G"]),
+        ({"args": ["--mem-per-cpu=2G"]}, {"slurm_args": ["--mem-per-gpu=1G"]}, ["--mem-per-gpu=1G"]),
+        ({"args": ["--mem-per-cpu=2G"]}, {"cpus": 2}, ["--cpus-per-task=2", "--mem-per-cpu=2G"]),
+        ({"mem": "1G"}, {"slurm_args": ["--mem-bind=none"]}, ["--mem=1G", "--mem-bind=none"]),
+        ({"args": ["--cpus-per-gpu=4"]}, {"cpus": 2}, ["--cpus-per-task=2"]),
+        ({"cpus": 2}, {"slurm_args": ["--cpus-per-g=4"]}, ["--cpus-per-g=4"]),
+        ({"args": ["--gpus-per-node=1", "--gpus-per-t=1", "--gres=gpu:a100:1", "--nodes=1"]}, {"gpus": "0"}, ["--nodes=1"]),
+        ({"args": ["--gres=gpu,license:2,gpu:2"]}, {"gpus": "0"}, ["--gres=license:2"]),
+        ({"args": ["--gres=gpux:1"]}, {"gpus": "0"}, ["--gres=gpux:1"]),
+        ({"args": ["--gpus-per-node=1"]}, {"gpus": "2"}, ["--gpus=2", "--gpus-per-node=1"]),
+        ({"gpus": "0", "args": ["--gres=gpu:1"]}, {}, ["--gres=gpu:1"]),
+    ],
+)  # fmt: skip
+def test_of_what_excludes_each_other_what_is_nearer_to_the_job_counts(
+    usual: dict[str, Any], own: dict[str, Any], handed_over: list[str]
+) -> None:
+    assert arguments(job(**own), settings(**usual)) == handed_over
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"mem": "4G", "slurm_args": ["--nodes=1", "--mem-per-cpu=1G"]}, {"mem": "4G", "slurm_args": ["--mem-per-g=1G"]},
+        {"slurm_args": ["--mem-per-cpu=1G", "--mem-per-gpu=1G"]}, {"cpus": 2, "slurm_args": ["--cpus-per-gpu=1"]},
+    ],
+)  # fmt: skip
+def test_what_excludes_each_other_is_refused_in_one_place(own: dict[str, Any]) -> None:
+    with pytest.raises(InvalidJob, match=r"^slurm_args: .*; leave one out"):
+        arguments(job(**own), settings())
+    table = {"args" if name == "slurm_args" else name: value for name, value in own.items()}
+    with pytest.raises(InvalidJob, match=r"^args: .*; leave one out"):
+        check_settings(table)
 
 
 def test_what_somebody_edited_by_hand_into_a_job_is_not_handed_to_sbatch() -> None:
