@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from running_jobs import logs, placements, slurm_words, wording
+from running_jobs import holdups, logs, placements, wording
 from running_jobs.actions import Actions
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
@@ -21,9 +21,8 @@ from running_jobs.index import JobFilter
 from running_jobs.job import Job, JobStatus
 from running_jobs.placements import Told
 from running_jobs.records import duration_s, public_record
-from running_jobs.slurm_options import asked_by, asked_for
 from running_jobs.store import JobStore
-from running_jobs.summaries import summarize
+from running_jobs.summaries import Summary, summarize
 from running_jobs.wake import dispatcher_lives
 
 LOOK_EVERY_S = (0.01, 0.25)  # at first, and at most: twice as long each time nothing came
@@ -96,10 +95,23 @@ def print_job(actions: Actions, job: Job, as_json: bool) -> None:
         if value not in (None, [], {}):
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(f"{name:<16} {wording.harmless(shown)}")
-    if job.is_slurms and (told := placements.read(paths).of(job.id, job.attempt + 1)):
-        why = slurm_words.why_waiting(told["state"], told["why"], asked_for(asked_by(job), actions.settings))
-        click.echo(f"{'slurm':<16} job {told['id']} {why}")
+    if said := _of_slurm(actions, summarize(job)):
+        click.echo(f"{'slurm':<16} {said}")
     click.echo(f"{'logs':<16} {paths.out(job.id)} {paths.err(job.id)}")
+
+
+def _of_slurm(actions: Actions, row: Summary) -> str:
+    """Say why a job that was handed over to Slurm waits, and under which id; or that there is no Slurm to wait for."""
+    store, settings = actions.store, actions.settings
+    told = placements.read(store.paths)
+    entry = holdups.entry_of(told, row)
+    if entry is None and (settings.has_slurm or not row.is_slurms or row.status is not JobStatus.QUEUED):
+        return ""
+    held = holdups.held(store.is_paused, disk_free_bytes(store.paths.data) < settings.min_free_bytes)
+    why = holdups.in_slurm(told, row, settings, held)
+    if entry is None or not entry["id"] or not settings.has_slurm:
+        return why
+    return f"job {wording.harmless(entry['id'])} {why}"
 
 
 def print_log(store: JobStore, job_id: str, err: bool, follow: bool, lines: int | None) -> None:

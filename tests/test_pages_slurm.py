@@ -14,7 +14,7 @@ from werkzeug.security import generate_password_hash
 
 from running_jobs import placements
 from running_jobs.actions import Actions
-from running_jobs.job import ACTIVE, DONE, ERROR, QUEUED, Job
+from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, Job
 from running_jobs.placements import Told
 from running_jobs.processes import boot_id, own_start
 from running_jobs.store import JobStore
@@ -116,6 +116,38 @@ def test_a_retry_tells_of_the_attempt_that_is_to_come(store: JobStore, tell: Cal
     row = row_of(forms.page(), job)
     assert "Slurm 14 · partition main" in row
     assert "waits: others come first" in row
+
+
+def test_what_was_said_of_another_attempt_is_not_taken_for_this_one(
+    store: JobStore, tell: Callable[..., None], data: Path
+) -> None:
+    job = add(store, attempt=1, retries=5)
+    for attempt in (1, 3):
+        tell({job.id: entry(attempt=attempt, why="Priority", id="14")})
+        row = row_of(Forms(data).page(), job)
+        assert "is about to be handed over" in row
+        assert "14" not in row.replace(job.id, "")
+
+
+def test_a_job_whose_slurm_was_taken_out_of_the_settings_says_so_and_can_be_changed_to_this_machine(
+    store: JobStore, tell: Callable[..., None], data: Path, configure: Callable[..., Actions]
+) -> None:
+    plain, timed = add(store, partition="main"), add(store, not_before="2999-01-01T00:00:00.000Z")
+    idle, ended = add(store, IDLE), add(store, DONE, attempt=1)
+    tell({plain.id: entry()})
+    configure("slots = 4\n")
+    forms = Forms(data)
+    said = "Slurm is not set up here: change it to this machine, or stop it"
+    page = forms.page()
+    assert [said in row_of(page, job) for job in (plain, timed, idle, ended)] == [True, True, False, False]
+    shown = forms.job(plain)
+    assert said in head_of(shown)
+    assert 'name="partition"' not in shown
+    assert "said=same" in forms.save(plain, {}).headers["Location"]
+    assert "said=set" in forms.save(plain, {"executor": ""}).headers["Location"]
+    assert (store.get(plain.id).executor, store.get(plain.id).partition) == ("local", None)
+    assert 'id="set-executor"' not in forms.job(plain), "there is nothing to choose"
+    assert said not in row_of(forms.page(), plain)
 
 
 def test_a_job_that_was_not_handed_over_says_why(store: JobStore, data: Path) -> None:

@@ -224,3 +224,31 @@ def test_the_command_line_tells_what_slurm_said(slurm: Actions, app_here: Callab
     assert (found["free_slots"], found["slurm"]["problem"], found["slurm"]["jobs"]) == (4, None, 1)
     placements.write(slurm.store.paths, told._replace(problem="timed out", since=told.at))
     assert "slurm       out of reach since 2026-11-21T20:39:15.123Z: timed out\n" in app_here("status").out
+
+
+def test_the_command_line_says_of_a_job_that_waits_what_the_page_says(
+    slurm: Actions, app_here: Callable[..., SimpleNamespace], configure: Callable[..., Actions], data: Path
+) -> None:
+    job = slurm.submit({**TRUE, "executor": "slurm", "start": True})
+    entry = {"attempt": 1, "id": "", "state": "", "why": "", "partition": "main", "node": ""}
+
+    def shown(**changes: Any) -> str:
+        placements.write(slurm.store.paths, Told(None, None, None, {job.id: {**entry, **changes}}))
+        lines = app_here("show", job.id).out.splitlines()
+        return next((line[17:] for line in lines if line.startswith("slurm ")), "")
+
+    def is_on_the_page(text: str) -> bool:
+        return text in LocalClient(data).get(f"/?job={job.id}").text
+
+    assert shown() == "held: paused"
+    slurm.store.pause(False)
+    assert shown() == "is about to be handed over to Slurm"
+    assert is_on_the_page("is about to be handed over to Slurm")
+    assert shown(id="1\x1b[2J", state="PENDING", why="Priority") == "job 1\\x1b[2J waits: others come first"
+    assert shown(attempt=2) == "", "that is not the attempt which is to come"
+    configure("slots = 4\n")
+    assert shown(id="12", state="PENDING") == "Slurm is not set up here: change it to this machine, or stop it"
+    placements.write(slurm.store.paths, Told())
+    assert "Slurm is not set up here" in app_here("show", job.id).out
+    slurm.stop(job.id)
+    assert shown(id="12", state="PENDING") == ""

@@ -90,6 +90,8 @@ def form_of(parts: Parts, job: Job) -> dict[str, str]:
     texts = change_texts(job, settings)
     if settings.allowed_commands:
         texts.pop("slurm_args", None)
+    if not settings.has_slurm:
+        texts.pop("executor", None)
     form = {name: "" if usual.get(name) == text else text for name, text in texts.items()}
     if form["at"] and job.not_before and from_iso(job.not_before) <= time.time():
         form["at"] = ""  # the moment is over

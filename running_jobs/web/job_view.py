@@ -84,7 +84,7 @@ def change_texts(job: Job, settings: Settings) -> dict[str, str]:
         "retries": str(job.retries),
         "retry_delay": _number(job.retry_delay),
         "timeout": _number(job.timeout),
-        **(_slurm_texts(job, settings) if settings.has_slurm else {}),
+        **(_slurm_texts(job, settings) if settings.has_slurm else {"executor": job.executor} if job.is_slurms else {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of Slurm: why a job waits there, where one runs or ran, and that Slurm does not answer."""
+"""What the page shows of Slurm: where a job waits, runs or ran, and that Slurm does not answer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import threading
 from typing import Any
 
 from running_jobs import placements
+from running_jobs.holdups import entry_of
 from running_jobs.job import QUEUED
 from running_jobs.paths import JobPaths
 from running_jobs.placements import Told
 from running_jobs.settings import Settings
-from running_jobs.slurm_options import asked_for
-from running_jobs.slurm_words import why_waiting
 from running_jobs.summaries import Summary
 from running_jobs.wording import harmless
 
@@ -34,20 +33,6 @@ class SlurmTold:
             if version != self._version:
                 self._told, self._version = placements.read(self._paths), version
             return self._told
-
-
-def entry_of(told: Told, row: Summary) -> dict[str, Any] | None:
-    """Return what Slurm said of the attempt of a job that is to come, None if that was not handed over yet."""
-    found = told.jobs.get(row.id)
-    return found if found and row.is_slurms and row.status is QUEUED and found["attempt"] > row.attempt else None
-
-
-def why_waiting_there(told: Told, row: Summary, settings: Settings) -> str:
-    """Say why a job that was handed over waits; an empty text if Slurm said nothing of it."""
-    entry = entry_of(told, row)
-    if entry is None or not (entry["id"] or entry["state"]):  # sbatch has not answered yet
-        return ""
-    return why_waiting(entry["state"], entry["why"], asked_for(row.asked_of_slurm or {}, settings))
 
 
 def place_marks(told: Told, row: Summary) -> list[str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from running_jobs import wording
+from running_jobs import holdups, wording
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.files import disk_free_bytes
 from running_jobs.job import QUEUED
 from running_jobs.summaries import Summary
 from running_jobs.web.parts import Parts
-from running_jobs.web.slurm_view import why_waiting_there
 
 SHOWN_CHARACTERS = 30
 
@@ -72,10 +71,12 @@ class Outlook:
         then for its turn."""
         if row.status is not QUEUED:
             return None
+        if row.is_slurms and not self._settings.has_slurm:  # whatever else it waits for: it would do so for ever
+            return Waiting(holdups.NO_SLURM, [])
         others = [(other, " ".join(self._to_end[other].split())) for other in row.after if other in self._to_end]
         if others:
             return Waiting("waits for", others)
-        text = self._time_left(row) or why_waiting_there(self.told, row, self._settings) or self._held(row)
+        text = self._time_left(row) or self._held_up(row)
         return Waiting(text, []) if text else None
 
     def _time_left(self, row: Summary) -> str:
@@ -85,24 +86,14 @@ class Outlook:
         what = f"attempt {row.attempt + 1}" if row.attempt else "starts"
         return f"{what} in {wording.until(left_s)}"
 
-    def _held(self, row: Summary) -> str:
-        if self.is_paused:
-            return "held: paused"
-        if self.lacks_room:
-            return "held: disk below min_free_bytes"
+    def _held_up(self, row: Summary) -> str:
+        held = holdups.held(self.is_paused, self.lacks_room)
         if row.is_slurms:
-            return self._not_handed_over(row)
+            return holdups.in_slurm(self.told, row, self._settings, held)
+        if held:
+            return held
         if not self.free_slots:
             return "waits for a slot"
         if self.running.get(row.context, 0) >= self._limits.get(row.context, self.slots):
             return "waits for a slot of its context"
         return ""
-
-    def _not_handed_over(self, row: Summary) -> str:
-        if self.told.problem:
-            return "waits until Slurm is back"
-        if 0 < self._settings.slurm.get("slots", 0) <= len(self.told.jobs):
-            return "waits for a slot of Slurm's"
-        if row.context in self._limits:  # nothing else holds it up for longer than a moment
-            return "waits for a slot of its context"
-        return "is about to be handed over to Slurm"
