@@ -75,7 +75,7 @@ class JobIndex:
         self._latest: list[str] = []
         self._pages: dict[tuple[JobFilter, str | None, int], Page] = {}
         self._running: Counter[str] = Counter()
-        self._on_slurm = 0
+        self._on_slurm: Counter[JobStatus] = Counter()
         self._tallies = Tallies()
         self._owing = 0
         self._follower: Follower | None = None
@@ -121,7 +121,7 @@ class JobIndex:
 
     def running(self) -> int:
         """Return how many jobs run here or on Slurm."""
-        return sum(self.running_by_context().values()) + self._on_slurm
+        return sum(self.running_by_context().values()) + self._on_slurm[ACTIVE]
 
     def running_by_context(self) -> dict[str, int]:
         """Return how many jobs of each context run here and take a slot: none that Slurm runs."""
@@ -135,11 +135,12 @@ class JobIndex:
             self._refresh()
             return self._tallies.tally(self._rows)
 
-    def has_work(self) -> bool:
-        """Say whether something is left to do here: a job is queued, runs, or has callbacks to make."""
+    def has_work(self, on_slurm: bool = False) -> bool:
+        """Say whether a job is queued, runs, or owes callbacks; `on_slurm`: whether one of Slurm's waits or runs."""
         with self._lock:
             self._refresh()
-            return bool(self._counts[QUEUED] or self._owing or self._running or self._on_slurm)
+            is_slurms = self._on_slurm[QUEUED] or self._on_slurm[ACTIVE]
+            return bool(is_slurms or (not on_slurm and (self._counts[QUEUED] or self._owing or self._running)))
 
     def unsettled_ids(self) -> list[str]:
         """Return the ids of the jobs that have not ended, or have callbacks to make, whatever their markers say."""
@@ -297,8 +298,8 @@ class JobIndex:
         if not self._contexts[row.context]:
             del self._contexts[row.context]
         self._owing += by if row.owes_callbacks else 0
-        if row.status is ACTIVE and row.is_slurms:
-            self._on_slurm += by
+        if row.is_slurms:
+            self._on_slurm[row.status] += by
         elif row.status is ACTIVE and row.executor != "elsewhere":
             self._running[row.context] += by
             if not self._running[row.context]:

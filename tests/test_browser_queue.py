@@ -359,3 +359,14 @@ def test_the_queue_is_used_without_scripts(
     assert second in page.text("body")
     assert store.get(second).status is DONE
     assert actions.submit({"command": CMD}).status is IDLE
+
+
+def test_a_long_word_in_a_banner_is_broken(page: Page, store: JobStore) -> None:
+    store.pause(True)
+    set_width(page, 360)
+    page.open()
+    fits = (
+        "const banner = document.querySelector('.held'); banner.textContent = 'x'.repeat(300);"
+        "return banner.scrollWidth <= banner.clientWidth && document.documentElement.scrollWidth <= innerWidth"
+    )
+    assert page.run(fits)

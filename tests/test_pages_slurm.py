@@ -209,13 +209,27 @@ def test_a_controller_that_is_away_is_said_with_what_it_means(
     assert "out of reach" not in Forms(data).page()
 
 
+def test_a_long_complaint_is_cut(store: JobStore, tell: Callable[..., None], data: Path) -> None:
+    add(store)
+    tell(problem="x" * 900)
+    assert f"({'x' * 299}…). Jobs for it" in strip_of(Forms(data).page())
+
+
 def test_nobody_is_bothered_with_it_who_does_not_wait_for_it(
     store: JobStore, tell: Callable[..., None], data: Path, configure: Callable[..., Actions]
 ) -> None:
     tell(problem="slurmctld does not answer")
     assert "out of reach" not in Forms(data).page(), "there is no job"
+    store.create(Job(id="", status=QUEUED, command=CMD, cwd="/"))
+    store.create(Job(id="", status=ACTIVE, command=CMD, cwd="/"))
+    add(store, IDLE)
+    forms, there = Forms(data), add(store)
+    assert "out of reach" in forms.page()
+    for status, is_told in ((ACTIVE, True), (QUEUED, True), (ACTIVE, True), (DONE, False)):
+        store.update(there.id, lambda _, to=status: {"status": to}, "changed")
+        assert ("out of reach" in forms.page()) is is_told, f"{status}, and others are this machine's"
     add(store)
-    assert "out of reach" in Forms(data).page()
+    assert "out of reach" in forms.page()
     configure("slots = 4\n")
     assert "out of reach" not in Forms(data).page(), "Slurm is not set up any more"
 

@@ -71,7 +71,7 @@ def strip_view(parts: Parts, outlook: Outlook) -> dict[str, Any]:
         "disk": wording.size(outlook.free_bytes),
         "host": parts.host.figures(),
         "least": wording.size(outlook.least_bytes) if outlook.lacks_room else None,
-        "slurm": problem_view(outlook.told, parts.settings, parts.index.has_work()),
+        "slurm": problem_view(outlook.told, parts.settings, parts.index.has_work(on_slurm=True)),
         "user": g.user,
         "may_change": g.may_change,
     }

@@ -15,6 +15,7 @@ from running_jobs.summaries import Summary
 from running_jobs.wording import harmless
 
 SHOWN_CHARACTERS = 60
+SHOWN_OF_PROBLEM = 300
 
 
 class SlurmTold:
@@ -58,7 +59,9 @@ def problem_view(told: Told, settings: Settings, has_work: bool) -> dict[str, An
     """Return what keeps Slurm from answering and since when; None if nothing does, or nobody waits for it."""
     if not told.problem or not settings.has_slurm or not has_work:
         return None
-    return {"problem": harmless(told.problem).rstrip("."), "since": told.since}
+    problem = harmless(told.problem).rstrip(".")
+    shown = problem if len(problem) <= SHOWN_OF_PROBLEM else f"{problem[: SHOWN_OF_PROBLEM - 1]}…"
+    return {"problem": shown, "since": told.since}
 
 
 def _shown(value: object, most: int = SHOWN_CHARACTERS) -> str:
