@@ -11,6 +11,8 @@ import re
 import sys
 from typing import Any
 
+from running_jobs import cores
+
 LONGEST_S = 1.0
 MANY = 10  # a repetition up to so often counts as written out
 MAX_STEPS = 1_000_000
@@ -31,9 +33,10 @@ def fits(pattern: str, text: str) -> bool:
 
     command = [sys.executable or "/usr/bin/python3", "-I", "-S", "-c", _PROGRAM]
     try:
-        done = subprocess.run(  # noqa: S603 - our own program
-            command, input=json.dumps([pattern, text]).encode(), capture_output=True, timeout=LONGEST_S, check=False
-        )
+        with cores.use_all():
+            done = subprocess.run(  # noqa: S603 - our own program
+                command, input=json.dumps([pattern, text]).encode(), capture_output=True, timeout=LONGEST_S, check=False
+            )
     except subprocess.TimeoutExpired:
         raise TookTooLong from None
     if done.returncode not in (0, _NO):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from running_jobs import cores, matching
 from running_jobs.store import JobStore
+from running_jobs.web import compression
 
 from .conftest import Server, dispatcher_of, kill_and_wait, wait_for, wait_for_end
 
@@ -68,3 +73,51 @@ def test_a_server_that_may_use_one_processor_alone_starts_jobs_there(
         os.sched_setaffinity(0, EVERY)
     assert processors_of(server.process.pid) == {frozenset({one})}
     assert printed_by_a_job(server, store) == str([one])
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Any]:
+    """Give a function that calls another in a thread that is bound as those of a server are."""
+    monkeypatch.setattr(cores, "_shared", set())
+    monkeypatch.setattr(cores, "_every", set())
+
+    def call(act: Callable[[], Any]) -> Any:
+        found = []
+
+        def run() -> None:
+            cores.share_one(min(EVERY))
+            found.append(act())
+            assert os.sched_getaffinity(0) == {min(EVERY)}
+            found.append("bound again")
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert found[1:] == ["bound again"]
+        return found[0]
+
+    return call
+
+
+def test_what_matches_a_dear_pattern_has_all(
+    bound: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = f"import os, sys; sys.stdin.read(); sys.exit(0 if len(os.sched_getaffinity(0)) == {len(EVERY)} else 3)"
+    monkeypatch.setattr(matching, "_PROGRAM", program)
+    assert bound(lambda: matching.fits("([a-z]+-?)+", "a" * 40 + "!"))
+
+
+def test_what_compresses_much_has_all(
+    bound: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Watched(gzip.GzipFile):
+        def write(self, data: Any) -> int:
+            seen.append(len(os.sched_getaffinity(0)))
+            return super().write(data)
+
+    monkeypatch.setattr(gzip, "GzipFile", Watched)
+    for size in (compression.LARGE_BYTES - 1, compression.LARGE_BYTES):
+        bound(lambda size=size: compression._gzip(b"x" * size, 1, ""))
+    assert seen == [1, len(EVERY)]
