@@ -9,8 +9,10 @@ Three roles share one data directory:
 The dispatcher also has small processes do errands beside the jobs (`commands`): callbacks after an end, pruning.
 It looks now and then at what the jobs use, too (`sampler`), and keeps samples of that beside their logs.
 
+On Slurm (`executors.slurm`) the runner is a batch job on a node, which shares the data directory and nothing else.
+
 Files are the truth. A FIFO and signals are only pokes: whatever is lost on the way is found again
-by looking. A job is alive while its runner holds the lock on `<id>.out`, whatever the pids say.
+by looking. A job here is alive while its runner holds the lock on `<id>.out`, whatever the pids say.
 
 Imports go downward: `web`, `cli` -> `actions` -> `store` -> `job`, `files`;
 `dispatcher` -> `executors` -> `runner` -> `store`, `processes`. Only `web` and `app.py` know Flask.

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import InvalidJob, JobsError, NoSuchJob, UnreadableJob
+from running_jobs.executors import slurm_submission as sbatch
 from running_jobs.executors.slurm_calls import Answer, Calls, SharedLock
 from running_jobs.executors.slurm_handed import Handed
 from running_jobs.executors.slurm_leftovers import Leftovers
@@ -26,15 +27,6 @@ from running_jobs.executors.slurm_records import (
     is_to_be_handed_over_again,
     may_count,
     prepare_nodes,
-)
-from running_jobs.executors.slurm_submission import (
-    command,
-    id_in,
-    is_limit,
-    is_refusal,
-    key_of,
-    script,
-    short_hash,
 )
 from running_jobs.executors.slurm_told import Telling
 from running_jobs.executors.slurm_wishes import Wishes
@@ -59,7 +51,7 @@ class SlurmExecutor:
     def __init__(self, store: JobStore, settings: Settings, poller: select.poll) -> None:
         self._store = store
         self._settings = settings
-        self._directory = short_hash(os.path.realpath(settings.data))
+        self._directory = sbatch.short_hash(os.path.realpath(settings.data))
         self._calls = Calls(poller)
         self._wishes = Wishes(store, settings)
         self._handed: dict[str, Handed] = {}
@@ -88,7 +80,7 @@ class SlurmExecutor:
             self.forget(job.id)
             return
         try:
-            key = key_of(job, self._settings)
+            key = sbatch.key_of(job, self._settings)
         except InvalidJob as error:  # edited by hand
             end_unstarted(self._store, job.id, job.attempt + 1, ERROR, f"could not be handed over to Slurm: {error}")
             return
@@ -192,20 +184,19 @@ class SlurmExecutor:
     def _submit(self, job: Job, now: float) -> None:
         if not os.path.lexists(self._store.paths.for_nodes):
             prepare_nodes(self._store.paths, self._settings)
-        key = key_of(job, self._settings)
+        key = sbatch.key_of(job, self._settings)
         handed = self._handed[job.id] = Handed(key.attempt, key.form, job.context, math.inf)
         self._submitting += 1
         wait_s = math.ceil(seconds_left(job.not_before, job.timer, moment(self._store.clock())))
-        argv = command(job, key, self._settings, self._directory, wait_s)
-        text = script(key, self._store.paths)
-        self._calls.start(
-            argv, lambda answer: self._submitted(job.id, handed, answer), now, text, self._lock.descriptor
-        )
+        argv = sbatch.command(job, key, self._settings, self._directory, wait_s)
+        text = sbatch.script(key, self._store.paths)
+        lock = self._lock.descriptor
+        self._calls.start(argv, lambda answer: self._submitted(job.id, handed, answer), now, text, lock)
 
     def _submitted(self, job_id: str, handed: Handed, answer: Answer) -> None:
         self._submitting -= 1
         handed.since = now = time.monotonic()
-        slurm_id = id_in(answer.out) if answer.exit_code == 0 else None
+        slurm_id = sbatch.id_in(answer.out) if answer.exit_code == 0 else None
         if self._handed.get(job_id) is not handed:  # it was changed or ended meanwhile
             self._leftovers.note(now)
             if slurm_id:
@@ -215,15 +206,18 @@ class SlurmExecutor:
             handed.slurm_id = slurm_id  # if it cannot be read, its key tells it
             self._wishes.was_taken()
             self._ask_soon()
-        elif is_limit(answer.problem):
+        elif sbatch.is_limit(answer.problem):
             self._handed.pop(job_id)
             self._wishes.met_limit(answer.problem, now)
             self._want_again(job_id)
-        elif answer.exit_code is not None and is_refusal(answer):
+        elif answer.exit_code is not None and sbatch.is_refusal(answer):
             self._handed.pop(job_id)
             end_unstarted(self._store, job_id, handed.attempt, ERROR, f"Slurm refused it: {answer.problem}")
-        else:  # it may have been taken all the same: squeue will tell
+        elif sbatch.is_away(answer):  # it may have been taken all the same: squeue will tell
             self._note_problem(answer.problem)
+        else:
+            self._wishes.met_limit(answer.problem, now)
+            self._ask_soon()
 
     def _want_again(self, job_id: str) -> None:
         with contextlib.suppress(JobsError, OSError):  # then it is looked at anew some time
@@ -278,8 +272,7 @@ class SlurmExecutor:
         self._leftovers.take_in(rows, ours, self._is_wanted, self._asked_at, self._submitting > 0)
 
     def _is_wanted(self, row: Row) -> bool:
-        job_id = row.key.job_id
-        return job_id not in self._handed and job_id not in self._wishes and may_count(self._store, row)
+        return row.key.job_id not in self and may_count(self._store, row)
 
     def _adopt(self, job_id: str, key: Key) -> None:
         with contextlib.suppress(JobsError, OSError):

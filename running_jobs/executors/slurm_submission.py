@@ -25,7 +25,10 @@ _REFUSAL = re.compile(
     r"|violates|exceed|more processors|node count|unable to open file|not allowed|no partition|unspecified",
     re.IGNORECASE,
 )
-_NO_REFUSAL = re.compile(r"contact|connect|timed out|socket|authenticat|credential|protocol|munge", re.IGNORECASE)
+_AWAY = re.compile(
+    r"contact|connect|timed out|socket|authenticat|credential|protocol|munge|configuration file|zero bytes",
+    re.IGNORECASE,
+)
 
 
 def short_hash(text: str) -> str:
@@ -78,10 +81,14 @@ def is_limit(problem: str) -> bool:
     return _LIMIT.search(problem) is not None
 
 
+def is_away(answer: Answer) -> bool:
+    """Say whether Slurm could not be reached, or not in time."""
+    return (answer.exit_code or 0) <= 0 or _AWAY.search(answer.problem) is not None
+
+
 def is_refusal(answer: Answer) -> bool:
     """Say whether Slurm refused a job for good. What is not known to be that passes: people see why the job waits."""
-    known = _REFUSAL.search(answer.problem) is not None and _NO_REFUSAL.search(answer.problem) is None
-    return (answer.exit_code or 0) > 0 and known
+    return _REFUSAL.search(answer.problem) is not None and not is_away(answer)
 
 
 def _quoted(word: str) -> str:
