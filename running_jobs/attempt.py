@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ RETRY_WRITE_S = 1.0
 HOST = os.uname().nodename
 
 
-class Attempt:
+class Attempt(ABC):
     """What every runner does. Those who know where it runs say how a job is held, claimed and written meanwhile."""
 
     look_every_s = 10.0  # in case a signal was lost
@@ -88,31 +89,33 @@ class Attempt:
 
     # --- what depends on where it runs
 
+    @abstractmethod
     def hold(self) -> bool:
         """Take hold of a job that is about to be claimed. Return False if its turn is over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def may_run(self, job: Job) -> bool:
         """Say whether it still is the job's turn: since it came, somebody may have run it, or put it off."""
-        raise NotImplementedError
 
+    @abstractmethod
     def claim_of(self, job: Job) -> dict[str, Any]:
         """Return the fields that say where a claimed job runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_ours(self, job: Job) -> bool:
         """Say whether it is this attempt that a job is active with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
         """Change the job as JobStore.update_own does."""
-        raise NotImplementedError
 
     def woken(self, signum: int | None) -> None:
         """Do what is to be done after a sleep: a signal came, or time went by."""
+        return
 
     def disowned(self) -> None:
         """Do what is to be done now that somebody else decided what became of this attempt."""
+        return
 
     # --- the claim
 
@@ -252,6 +255,7 @@ class Attempt:
             self.begin_ending(verb, asked.get("by"))
 
     def begin_ending(self, cause: str, by: str | None) -> None:
+        """End the command: at once for `kill`, otherwise asked first and after the grace. `by` is who wants that."""
         now = time.monotonic()
         if self.ending.cause is None:
             self.ending.cause, self.ending.by = cause, by
