@@ -19,7 +19,7 @@ from running_jobs.brake import Brake
 from running_jobs.errands import Errands
 from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
-from running_jobs.executors.slurm import SlurmExecutor
+from running_jobs.executors.slurm_when_needed import SlurmWhenNeeded
 from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
@@ -50,7 +50,7 @@ class Dispatcher:
         self.lock = lock
         self.executor = LocalExecutor(store, settings)
         self.poller = select.poll()
-        self.slurm = SlurmExecutor(store, settings, self.poller)
+        self.slurm = SlurmWhenNeeded(store, settings, self.poller)
         self.queued = QueuedJobs(store, settings.context_slots)
         self.postponed = Postponed(LOOK_EVERY_S)
         # open jobs with nothing to do for: idle, run elsewhere, unreadable
