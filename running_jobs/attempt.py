@@ -61,6 +61,7 @@ class Attempt(ABC):
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
         self.seen_version: tuple[int, int] | None = None
+        self.recorded: Job | None = None  # as its end was written
 
     # --- start
 
@@ -290,10 +291,10 @@ class Attempt(ABC):
             end = record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
             return {"session": self.family.first or None, "cpu_before_s": None, **end}
 
-        recorded = None
         while True:
             try:
-                recorded = self.write(decide)
+                written = self.write(decide)
+                self.recorded = written[0] if written else None
                 break
             except (
                 NoSuchJob,
@@ -307,7 +308,7 @@ class Attempt(ABC):
         if overruled:
             return None
         self._remove_empty_results()
-        return recorded is not None
+        return self.recorded is not None
 
     def _remove_empty_results(self) -> None:
         with contextlib.suppress(OSError):  # it only goes if it is empty

@@ -23,6 +23,7 @@ from running_jobs.executors.slurm_when_needed import SlurmWhenNeeded
 from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
+from running_jobs.pokes import Pokes
 from running_jobs.postponed import Postponed
 from running_jobs.processes import boot_id, open_process
 from running_jobs.queued import QueuedJobs
@@ -31,7 +32,7 @@ from running_jobs.sampler import Sampler
 from running_jobs.scheduling import choose_next
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import PROBED_S, drain, open_fifo, sign
+from running_jobs.wake import PROBED_S, sign
 from running_jobs.watching import Runners, Watched
 
 LOOK_EVERY_S = 10.0
@@ -48,6 +49,7 @@ class Dispatcher:
         self.store = store
         self.settings = settings
         self.lock = lock
+        self.lock_file = os.fstat(lock)
         self.executor = LocalExecutor(store, settings)
         self.poller = select.poll()
         self.slurm = SlurmWhenNeeded(store, settings, self.poller)
@@ -59,7 +61,7 @@ class Dispatcher:
         self.errands = Errands(store, settings, self.poller)
         self.samples = Sampler.of(store)
         self.brake = Brake(store, settings)
-        self.fifo = -1
+        self.pokes = Pokes(store.paths, self.poller)
         self.follower = Follower(store.paths.journal)
         self.lost_thread = False  # the journal could not be read
         self.idle_since = time.monotonic()
@@ -67,11 +69,11 @@ class Dispatcher:
 
     def run(self) -> None:
         """Start jobs until there has been nothing to do for a while."""
-        self.open_fifo()
+        self.pokes.open()
         self.look_at_all()
         while True:
             now = time.monotonic()
-            if not files.names_file(self.store.paths.dispatcher_lock, self.lock):
+            if not files.names(self.store.paths.dispatcher_lock, self.lock_file):
                 return  # the folder was removed or replaced: whoever needs us starts another
             self.look_at_changed()
             if now >= self.look_around_at:
@@ -96,11 +98,6 @@ class Dispatcher:
         return any(len(place) > 0 for place in places)
 
     # --- what is there
-
-    def open_fifo(self) -> None:
-        """Be the one whom pokes reach."""
-        self.fifo = open_fifo(self.store.paths)
-        self.poller.register(self.fifo, select.POLLIN)
 
     def look_at_all(self) -> None:
         """Look at every job that is not settled."""
@@ -138,7 +135,7 @@ class Dispatcher:
                     self.runner_ended(job_id)
             elif hint in ENDED and not os.path.lexists(self.store.paths.marker(job_id)):  # else it may not be true yet
                 self.ended(job_id, hint == DONE)
-            else:
+            elif hint != QUEUED or self.queued.version_of(job_id) != self.store.version(job_id):
                 self.look_at(job_id)
 
     def look_at(self, job_id: str) -> None:
@@ -248,11 +245,15 @@ class Dispatcher:
     def runner_ended(self, job_id: str) -> None:
         """Take back the slot of a runner that is done or gone, and see to it that its job has a truthful state."""
         watched = self.runners.release(job_id)
+        ended_well = None
         if watched.unclaimed is not None:
-            self.executor.hand_back(watched.descriptor, time.monotonic())
+            ended_well = self.executor.hand_back(watched.descriptor, time.monotonic())
         elif watched.descriptor >= 0:
             os.close(watched.descriptor)
         self.samples.forget(job_id)
+        if ended_well is not None:  # nothing is left to do for it
+            self.ended(job_id, ended_well)
+            return
         self.look_at(job_id)
         if job_id in self.queued.line and watched.unclaimed == self.store.version(job_id):
             self.retry_later(job_id)  # it could not be claimed: a full disk, a lock; its runner said so
@@ -266,10 +267,12 @@ class Dispatcher:
 
     def wait(self) -> None:
         """Block until a poke, a runner's end, or the next look."""
-        events = self.poller.poll(self.seconds_to_sleep(time.monotonic()) * 1000 + 1)
-        for descriptor, _ in events:
-            if descriptor == self.fifo:
-                drain(self.fifo)
+        now = time.monotonic()
+        is_full = len(self.runners) >= self.settings.slots  # what is queued meanwhile could not start anyway
+        wait_s = self.seconds_to_sleep(now, self.pokes.listen(now, may_be_deaf=is_full))
+        for descriptor, _ in self.poller.poll(wait_s * 1000 + 1):
+            if descriptor == self.pokes.descriptor:
+                self.pokes.hear()
             elif ran := self.runners.job_of(descriptor):
                 self.runner_ended(ran)
             elif job_id := self.errands.ended(descriptor):
@@ -280,13 +283,11 @@ class Dispatcher:
             else:
                 self.slurm.ended(descriptor)
 
-    def seconds_to_sleep(self, now: float) -> float:
-        """Return when the next look is due, unless something wakes us before."""
-        if (
-            not self.lost_thread and self.follower.has_more()
-        ):  # we may have written it ourselves, and nobody pokes us for that
-            return 0.0
-        waits = [self.look_around_at - now, self.samples.due_at - now]
+    def seconds_to_sleep(self, now: float, deaf_s: float | None = None) -> float:
+        """Return when the next look is due, unless something wakes us before; `deaf_s` is when we listen again."""
+        if deaf_s is None and not self.lost_thread and self.follower.has_more():
+            return 0.0  # we may have written it ourselves, and nobody pokes us for that
+        waits = [self.look_around_at - now, self.samples.due_at - now, *([] if deaf_s is None else [deaf_s])]
         timed = [part.seconds_to_next(now) for part in (self.postponed, self.errands, self.executor, self.slurm)]
         timed += [self.queued.seconds_to_next(), self.brake.seconds_to_next() if len(self.queued.line) else None]
         waits.extend(next_s for next_s in timed if next_s is not None)
@@ -302,8 +303,7 @@ class Dispatcher:
         Whoever queues a job pokes first and looks at the lock then: either that poke failed before our last
         look, or the lock was free and they start another.
         """
-        self.poller.unregister(self.fifo)
-        os.close(self.fifo)
+        self.pokes.close()
         fcntl.flock(self.lock, fcntl.LOCK_UN)
         if not has_work(self.store):
             return True
@@ -312,7 +312,7 @@ class Dispatcher:
         except LockTimeout:  # whoever has it is the dispatcher now
             return True
         sign(self.lock)
-        self.open_fifo()
+        self.pokes.open()
         self.look_at_all()
         self.idle_since = time.monotonic()
         return False

@@ -205,10 +205,11 @@ def is_locked(path: str) -> bool:
 
 def names_file(path: str, descriptor: int) -> bool:
     """Say whether path still names the open file."""
-    return _is_at(path, os.fstat(descriptor))
+    return names(path, os.fstat(descriptor))
 
 
-def _is_at(path: str, opened: os.stat_result) -> bool:
+def names(path: str, opened: os.stat_result) -> bool:
+    """Say whether path names the file that this was told of."""
     try:
         named = os.lstat(path)
     except FileNotFoundError:
@@ -222,7 +223,7 @@ def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
         descriptor, opened = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             wait_for_lock(descriptor, path, wait_s)
-            if _is_at(path, opened):
+            if names(path, opened):
                 return descriptor
         except BaseException:
             os.close(descriptor)

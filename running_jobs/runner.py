@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+from typing import Any, NamedTuple
 
 from running_jobs import files
 from running_jobs.attempt import WAKING, Attempt
 from running_jobs.child import become_parent
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.dependencies import still_to_come
-from running_jobs.job import ACTIVE, QUEUED, Job
+from running_jobs.job import ACTIVE, QUEUED, Job, JobStatus
 from running_jobs.processes import become_subreaper, has_children
 from running_jobs.settings import Settings
 from running_jobs.store import Decision, JobStore
@@ -30,18 +30,26 @@ def become_runner() -> None:
     become_subreaper()
 
 
-def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> bool:
+class Ran(NamedTuple):
+    """What became of an attempt: whether nothing of it is left in this process or below it, so that another job may be
+    run here, and the job's status if it is final and nothing is left to do for it."""
+
+    leaves_nothing: bool
+    settled: JobStatus | None
+
+
+def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> Ran:
     """Run a queued job to its recorded end in this process, which became a runner.
 
     `version` is that of its record when its turn came. Return early, with nothing changed, if it is not its turn any
-    more: somebody claimed it, ended it or put it off. Return whether nothing of it is left in this process or below it,
-    so that another job may be run here. Raise JobsError or OSError if it could not be claimed, and is queued still; or
-    not be seen to its end: this process must end then, so that it does not count as alive.
+    more: somebody claimed it, ended it or put it off. Raise JobsError or OSError if it could not be claimed, and is
+    queued still; or not be seen to its end: this process must end then, so that it does not count as alive.
     """
     attempt = LocalAttempt(store, settings, job_id, version)
     try:
         is_recorded = attempt.watch() if attempt.start() else True
-        return is_recorded and not has_children()
+        end = attempt.recorded
+        return Ran(is_recorded and not has_children(), end.status if end and end.is_settled else None)
     finally:
         attempt.let_go()
 

@@ -54,6 +54,7 @@ LAYERS = [
     {"creation"},
     {"store"},
     {"index", "tallies", "wake", "saved", "housekeeping", "dependencies", "retention", "python_process", "brake"},
+    {"pokes"},
     {"holdups"},
     {"command_line", "queued", "errands", "looking", "sampler"},
     {"admission"},

@@ -174,7 +174,7 @@ def no_process(*_, **__):
 store, job_id = JobStore(sys.argv[2]), sys.argv[3]
 os.posix_spawn = no_process
 become_runner()
-assert run_attempt(store, Settings(data=sys.argv[2]), job_id, store.version(job_id))
+assert run_attempt(store, Settings(data=sys.argv[2]), job_id, store.version(job_id)).leaves_nothing
 """
 
 

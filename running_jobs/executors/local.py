@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from running_jobs.child import inheritance
 from running_jobs.errors import JobsError
+from running_jobs.job import JobStatus
 from running_jobs.processes import rename_self
 from running_jobs.runner import become_runner, run_attempt
 from running_jobs.settings import Settings
@@ -30,7 +31,8 @@ NAMED_SPARE_AFTER_S = 0.05
 WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispatcher hangs, or is held up
 DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: what it had open is closed in any order
 MOST_JOBS = 50  # in one runner: what it touches of its memory is its own from then on
-DONE, LEAVE = b".", b"leave"
+LEAVE = b"leave"
+DONE, SETTLED_WELL, SETTLED = b".", b"+", b"-"  # what a runner reports: the latter two if nothing is left to do for it
 MAX_ORDER_BYTES = 200
 
 
@@ -67,13 +69,18 @@ class LocalExecutor:
                 return self._order(runner, order)
         return self._order(self._fork(), order)
 
-    def hand_back(self, descriptor: int, now: float) -> None:
-        """Take back what launch returned, and keep the runner for a moment if it says that it can take another job."""
+    def hand_back(self, descriptor: int, now: float) -> bool | None:
+        """Take back what launch returned, and keep the runner for a moment if it says that it can take another job.
+
+        Return whether its last ended well if the runner says that nothing is left to do for it; None: go and look.
+        """
         runner = self._busy.pop(descriptor)
-        if os.read(runner.reports, 1) == DONE:
+        report = os.read(runner.reports, 1)
+        if report:
             self._spare.append((now + SPARE_S, runner))
         else:
             runner.close()
+        return report == SETTLED_WELL if report in (SETTLED_WELL, SETTLED) else None
 
     def dismiss(self, now: float) -> None:
         """Let the runners go that had nothing to do for a while."""
@@ -136,9 +143,10 @@ class LocalExecutor:
                 if order == LEAVE:
                     os._exit(0)
                 left -= 1
-                if not self._run(order) or not left or inheritance() != ours:  # a job may change its parent
+                report = self._run(order)
+                if not report or not left or inheritance() != ours:  # a job may change its parent
                     break
-                os.write(reports, DONE)
+                os.write(reports, report)
         except BrokenPipeError:
             order = b""
         with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
@@ -146,18 +154,21 @@ class LocalExecutor:
             ensure_dispatcher(self._settings, PROBED_S if order else DYING_S)
         os._exit(0)
 
-    def _run(self, order: bytes) -> bool:
-        """Run one job. Return whether another may be run here."""
+    def _run(self, order: bytes) -> bytes:
+        """Run one job. Return what is to be reported, nothing if no other job may be run here."""
         name, inode, mtime_ns = order.split()
         job_id = name.decode()
         rename_self(f"running-jobs: job {job_id}")
         try:
-            return run_attempt(self._store, self._settings, job_id, (int(inode), int(mtime_ns)))
+            ran = run_attempt(self._store, self._settings, job_id, (int(inode), int(mtime_ns)))
+            if not ran.leaves_nothing:
+                return b""
+            return DONE if ran.settled is None else SETTLED_WELL if ran.settled is JobStatus.DONE else SETTLED
         except (JobsError, OSError) as error:
             self._store.note_error(f"{job_id} was not run: {error}")
         except BaseException:
             self._store.note_error(f"{job_id}: its runner failed: {traceback.format_exc()}")
-        return False
+        return b""
 
 
 def _hold_only(orders: int, reports: int) -> None:
