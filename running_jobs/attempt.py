@@ -107,8 +107,12 @@ class Attempt(ABC):
         """Say whether it is this attempt that a job is active with."""
 
     @abstractmethod
-    def write(self, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
-        """Change the job as JobStore.update_own does."""
+    def write(self, decide: Decision, tell: bool = True) -> Job | None:
+        """Change the job as OwnRecord.change does."""
+
+    def written_version(self) -> tuple[int, int]:
+        """Return the version of the record that was written last; zeros if that is not known."""
+        return 0, 0
 
     def woken(self, signum: int | None) -> None:
         """Do what is to be done after a sleep: a signal came, or time went by."""
@@ -181,10 +185,9 @@ class Attempt(ABC):
             return {**claim, **self.claim_of(job), "attempt": number, "attempts": attempts}
 
         claimed = self.write(decide)
-        if claimed is None:
-            return None
-        self.seen_version = claimed[1]
-        return claimed[0]
+        if claimed is not None:
+            self.seen_version = self.written_version()
+        return claimed
 
     # --- watch
 
@@ -293,8 +296,7 @@ class Attempt(ABC):
 
         while True:
             try:
-                written = self.write(decide)
-                self.recorded = written[0] if written else None
+                self.recorded = self.write(decide)
                 break
             except (
                 NoSuchJob,

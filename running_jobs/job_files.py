@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from running_jobs import files, folders, reserve
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
-from running_jobs.job import Job, is_job_id
-from running_jobs.journal import append_unlocked, journal_line, put_aside
+from running_jobs.job import Job, JobStatus, is_job_id
+from running_jobs.journal import append_unlocked, journal_line, put_aside, status_word
 from running_jobs.paths import JobPaths
 
 MAX_JSON_BYTES = 8 << 20
@@ -70,12 +70,14 @@ class JobFiles:
         except (OSError, ValueError):
             return None
 
-    def unmark(self, job_id: str) -> None:
+    def unmark(self, job_id: str, is_first: bool = False) -> None:
         """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
 
-        So goes what stands where the next record is to be: one that a killed runner did not publish, or the note.
+        So goes what stands where the next record is to be: one that a killed runner did not publish, or the note. The
+        runner of a first attempt had none before it, and published its own.
         """
-        for path in (self.paths.marker(job_id), self.paths.prepared(job_id), self.paths.prepared_untold(job_id)):
+        beside = () if is_first else (self.paths.prepared(job_id), self.paths.prepared_untold(job_id))
+        for path in (self.paths.marker(job_id), *beside):
             with contextlib.suppress(OSError):
                 folders.remove(path)
 
@@ -100,23 +102,21 @@ class JobFiles:
             os.close(files.make_private_file(path))
         self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
 
-    @contextlib.contextmanager
-    def prepared(self, job: Job, is_told: bool) -> Iterator[tuple[int, int]]:
-        """Have the next record of a job beside it and yield its version; what is not published is gone afterwards.
+    def prepare(self, job: Job, is_told: bool) -> tuple[int, int]:
+        """Write the next record of a job beside it and return its version.
 
         Only for whoever holds the job's own lock. One of which no reader of the journal is told has a place of its own.
         """
-        path = self.paths.prepared(job.id) if is_told else self.paths.prepared_untold(job.id)
-        version = files.write_anew(path, _content_of(job, MAX_JSON_BYTES), self.sync)
-        try:
-            yield version
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        return files.write_anew(self._prepared(job.id, is_told), _content_of(job, MAX_JSON_BYTES), self.sync)
 
-    def publish_prepared(self, job: Job, status: str, detail: str, failed: bool) -> None:
+    def discard_prepared(self, job_id: str, is_told: bool) -> None:
+        """Remove what was prepared, and is not to be published."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._prepared(job_id, is_told))
+
+    def publish_prepared(self, job: Job, before: JobStatus, failed: bool) -> None:
         """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed."""
-        self._become(job, self.paths.prepared(job.id), status, detail, failed)
+        self._become(job, self.paths.prepared(job.id), status_word(before, job), job.reason or "", failed)
 
     def publish_untold(self, job: Job) -> None:
         """Make what was prepared a job's record, without a line: for what no reader of the journal has to know."""
@@ -180,6 +180,9 @@ class JobFiles:
     def keep_code(self, job_id: str, code: bytes) -> None:
         """Keep the code that a job is to run, whatever becomes of where it came from."""
         files.write_atomically(self.paths.code(job_id), code, self.sync)
+
+    def _prepared(self, job_id: str, is_told: bool) -> str:
+        return self.paths.prepared(job_id) if is_told else self.paths.prepared_untold(job_id)
 
     def _write(self, job: Job, status: str, detail: str, failed: bool, limit: int) -> None:
         content = _content_of(job, limit)  # what cannot be written must not be told

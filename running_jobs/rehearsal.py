@@ -15,6 +15,7 @@ from running_jobs import folders
 from running_jobs.attempt import WAKING
 from running_jobs.errors import JobsError
 from running_jobs.job import ACTIVE, QUEUED, Job
+from running_jobs.own_record import OwnRecord
 from running_jobs.processes import look_at, prepare_for_forks
 from running_jobs.runner import run_attempt
 from running_jobs.settings import Settings
@@ -53,5 +54,6 @@ def _record_sessions(store: JobStore) -> None:
     session = {"session": me and me.pid, "session_started": me and me.started}
     job = store.create(NOTHING)
     store.update(job.id, lambda job: {"status": ACTIVE, "pid": os.getpid()})
+    record = OwnRecord(store, job.id)
     for _ in range(ROUNDS):
-        store.update_own(job.id, lambda job: session if job.pid == os.getpid() else None, tell=False)
+        record.change(lambda job: session if job.pid == os.getpid() else None, tell=False)

@@ -16,6 +16,7 @@ from running_jobs.child import become_parent
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.dependencies import still_to_come
 from running_jobs.job import ACTIVE, QUEUED, Job, JobStatus
+from running_jobs.own_record import OwnRecord
 from running_jobs.processes import become_subreaper, has_children
 from running_jobs.settings import Settings
 from running_jobs.store import Decision, JobStore
@@ -61,6 +62,7 @@ class LocalAttempt(Attempt):
         super().__init__(store, settings, job_id)
         self._version = version
         self._lock = -1
+        self._record = OwnRecord(store, job_id)
 
     def let_go(self) -> None:
         """Give up the lock: from now on the job is not alive here."""
@@ -93,9 +95,13 @@ class LocalAttempt(Attempt):
         """Say whether it is active in this process."""
         return job.status is ACTIVE and job.pid == os.getpid()
 
-    def write(self, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
+    def write(self, decide: Decision, tell: bool = True) -> Job | None:
         """Write as the holder of the job's own lock may."""
-        return self.store.update_own(self.job_id, decide, tell)
+        return self._record.change(decide, tell)
+
+    def written_version(self) -> tuple[int, int]:
+        """Return the version of the record that was written last; zeros if that is not known."""
+        return self._record.version or (0, 0)
 
     def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self._version

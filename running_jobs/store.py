@@ -178,43 +178,20 @@ class JobStore:
         with self.door():
             job = self.get(job_id)
             before = job.status
-            changes = _changed(job, decide)
+            changes = change_as_decided(job, decide)
             if changes is None:
                 return None
             try:
                 if "after" in changes:
                     self._awaited.register(job)
                 self.files.write(
-                    job, status_word(before, job), detail or job.reason or "", _failed(before, job), is_wish
+                    job, status_word(before, job), detail or job.reason or "", is_failed_attempt(before, job), is_wish
                 )
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if job.is_settled:
                 self.files.unmark(job_id)
         return job
-
-    def update_own(self, job_id: str, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
-        """Do as update does, for the runner that holds the job's own lock: it writes before it takes the lock of all.
-
-        So others need not wait until the disk has it. `decide` is asked once more if somebody else wrote meanwhile.
-        What no reader of the journal has to know need not be told there. Return the job with its version.
-        """
-        before = self.files.content(job_id)
-        job = Job.from_json(job_id, before)
-        status = job.status
-        if _changed(job, decide) is None:
-            return None
-        with contextlib.suppress(OSError, StorageFailed), self.files.prepared(job, tell) as version, self.door():
-            if self.files.content(job_id) == before:
-                if tell:
-                    self.files.publish_prepared(job, status_word(status, job), job.reason or "", _failed(status, job))
-                else:
-                    self.files.publish_untold(job)
-                if job.is_settled:
-                    self.files.unmark(job_id)
-                return job, version
-        written = self.update(job_id, decide)  # somebody was quicker, or the disk is full: that has room for it
-        return None if written is None else (written, (0, 0))
 
     def delete(self, job_id: str, detail: str = "") -> None:
         """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active.
@@ -301,7 +278,7 @@ class JobStore:
             return files.take_lock(self.paths.lock)
 
 
-def _changed(job: Job, decide: Decision) -> dict[str, Any] | None:
+def change_as_decided(job: Job, decide: Decision) -> dict[str, Any] | None:
     """Change a job as is decided, and return what was changed. Raise ForbiddenTransition."""
     before = job.status
     changes = decide(job)
@@ -315,6 +292,6 @@ def _changed(job: Job, decide: Decision) -> dict[str, Any] | None:
     return changes
 
 
-def _failed(before: JobStatus, job: Job) -> bool:
+def is_failed_attempt(before: JobStatus, job: Job) -> bool:
     """Say whether a change is an attempt that failed."""
     return (before is ACTIVE and job.status is QUEUED) or (before is not ERROR and job.status is ERROR)

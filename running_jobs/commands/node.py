@@ -110,13 +110,12 @@ class NodeAttempt(Attempt):
         """Say whether it is active with this attempt, here: pids are no names among several hosts."""
         return job.status is ACTIVE and job.attempt == self._key.attempt and job.placed == self._placed
 
-    def write(self, decide: Decision, tell: bool = True) -> tuple[Job, tuple[int, int]] | None:
+    def write(self, decide: Decision, tell: bool = True) -> Job | None:
         """Write under the lock of all: somebody else may take this job for lost, and have it run again meanwhile.
 
         What nobody needs to be told is not written: between hosts that lock is dear.
         """
-        job = self.store.update(self.job_id, decide) if tell else None
-        return None if job is None else (job, (0, 0))
+        return self.store.update(self.job_id, decide) if tell else None
 
     def woken(self, signum: int | None) -> None:
         """Take SIGTERM for what it is: Slurm wants its node back."""
