@@ -21,6 +21,7 @@ from running_jobs.command_line import command_line, logs_of, marks_of
 from running_jobs.ending import Ending, record_of
 from running_jobs.errors import NOT_OURS, DataGone, JobsError, LockTimeout, NoSuchJob, NotAllowed, UnreadableJob
 from running_jobs.family import Family
+from running_jobs.files import Version
 from running_jobs.growth import Growth
 from running_jobs.housekeeping import tidy
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
@@ -60,7 +61,7 @@ class Attempt(ABC):
         self.ending = Ending(limit=settings.max_log_bytes)
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
-        self.seen_version: tuple[int, int] | None = None
+        self.seen_version: Version | None = None
         self.recorded: Job | None = None  # as its end was written
 
     # --- start
@@ -110,9 +111,9 @@ class Attempt(ABC):
     def write(self, decide: Decision, tell: bool = True) -> Job | None:
         """Change the job as OwnRecord.change does."""
 
-    def written_version(self) -> tuple[int, int]:
+    def written_version(self) -> Version:
         """Return the version of the record that was written last; zeros if that is not known."""
-        return 0, 0
+        return 0, 0, 0
 
     def woken(self, signum: int | None) -> None:
         """Do what is to be done after a sleep: a signal came, or time went by."""

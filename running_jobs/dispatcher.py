@@ -20,6 +20,7 @@ from running_jobs.errands import Errands
 from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
 from running_jobs.executors.local import LocalExecutor
 from running_jobs.executors.slurm_when_needed import SlurmWhenNeeded
+from running_jobs.files import Version
 from running_jobs.housekeeping import has_work, open_jobs, tidy
 from running_jobs.job import ACTIVE, DONE, FINAL, QUEUED, Job
 from running_jobs.journal import Follower
@@ -56,7 +57,7 @@ class Dispatcher:
         self.queued = QueuedJobs(store, settings.context_slots)
         self.postponed = Postponed(LOOK_EVERY_S)
         # open jobs with nothing to do for: idle, run elsewhere, unreadable
-        self.at_rest: dict[str, tuple[int, int]] = {}
+        self.at_rest: dict[str, Version] = {}
         self.runners = Runners(self.poller)
         self.errands = Errands(store, settings, self.poller)
         self.samples = Sampler.of(store)
@@ -152,7 +153,7 @@ class Dispatcher:
         except Exception:
             self.set_aside(job_id, f"{job_id} is left alone: {traceback.format_exc()}")
 
-    def place(self, job: Job, version: tuple[int, int]) -> None:
+    def place(self, job: Job, version: Version) -> None:
         """Take a job as it is into account; `version` is that of its record before it was read."""
         taken = job.id in self.runners or job.id in self.postponed
         if job.is_final:
@@ -303,6 +304,7 @@ class Dispatcher:
         Whoever queues a job pokes first and looks at the lock then: either that poke failed before our last
         look, or the lock was free and they start another.
         """
+        self.store.files.drop_spares()
         self.pokes.close()
         fcntl.flock(self.lock, fcntl.LOCK_UN)
         if not has_work(self.store):

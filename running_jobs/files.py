@@ -18,12 +18,13 @@ from running_jobs.errors import NOT_OURS, LockTimeout
 
 PRIVATE = 0o600
 LOCK_WAIT_S = 10.0
+Version = tuple[int, int, int]  # inode, time in ns, size: whenever a file is replaced or written over, one changes
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def open_private(path: str, flags: int) -> int:
     """Open a file, made 0600 if `flags` hold O_CREAT, and return its descriptor. Raise OSError (ELOOP for a link)."""
-    return _open(path, flags)[0]
+    return open_regular(path, flags)[0]
 
 
 def make_private_file(path: str) -> int:
@@ -31,7 +32,8 @@ def make_private_file(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, PRIVATE)
 
 
-def _open(path: str, flags: int) -> tuple[int, os.stat_result]:
+def open_regular(path: str, flags: int) -> tuple[int, os.stat_result]:
+    """Do as open_private does, and return what is known of the file, too."""
     descriptor = os.open(path, flags | _SAFE | os.O_NONBLOCK, PRIVATE)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):  # a FIFO or device laid in its place must not hang us
@@ -86,8 +88,13 @@ def write_atomically(path: str, data: bytes, sync: bool) -> None:
         raise
 
 
-def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
-    """Write a file in place of what may be there; if that fails, there is none. Return its inode and time in ns."""
+def version_of(found: os.stat_result) -> Version:
+    """Return the version of a file that this was told of."""
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def write_anew(path: str, data: bytes, sync: bool) -> Version:
+    """Write a file in place of what may be there; if that fails, there is none."""
     try:
         descriptor = make_private_file(path)
     except FileExistsError:
@@ -96,8 +103,7 @@ def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
         write_all(descriptor, data)
         if sync:
             os.fsync(descriptor)
-        written = os.fstat(descriptor)
-        return written.st_ino, written.st_mtime_ns
+        return version_of(os.fstat(descriptor))
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -109,7 +115,7 @@ def write_anew(path: str, data: bytes, sync: bool) -> tuple[int, int]:
 def _take_over(path: str, size: int) -> int:
     """Open what is there to be written over: a new file costs more. A link or what is open to others is replaced."""
     with contextlib.suppress(OSError):
-        descriptor, found = _open(path, os.O_WRONLY)
+        descriptor, found = open_regular(path, os.O_WRONLY)
         if found.st_nlink == 1 and stat.S_IMODE(found.st_mode) == PRIVATE:
             if found.st_size > size:
                 os.ftruncate(descriptor, size)
@@ -124,7 +130,7 @@ def append_line(path: str, line: str) -> int:
 
     If the disk is full now, what was written of the line is taken back: only for those who append under a lock.
     """
-    descriptor, found = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    descriptor, found = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         size = found.st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -141,7 +147,7 @@ def append_line(path: str, line: str) -> int:
 
 def read_bounded(path: str, limit: int) -> bytes:
     """Read a whole file. Raise OSError EFBIG if it is larger than limit bytes."""
-    descriptor, found = _open(path, os.O_RDONLY)
+    descriptor, found = open_regular(path, os.O_RDONLY)
     try:
         size = found.st_size
         if size > limit:
@@ -156,7 +162,7 @@ def read_bounded(path: str, limit: int) -> bytes:
 
 def read_from(path: str, offset: int, limit: int) -> tuple[bytes, int]:
     """Read at most limit bytes from an offset, counted from the end if negative. Return them and the next offset."""
-    descriptor, found = _open(path, os.O_RDONLY)
+    descriptor, found = open_regular(path, os.O_RDONLY)
     try:
         size = found.st_size
         start = max(0, size + offset) if offset < 0 else min(offset, size)
@@ -220,7 +226,7 @@ def names(path: str, opened: os.stat_result) -> bool:
 def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
     """Lock a file exclusively, made if missing, and return its descriptor; closing it unlocks. Raise LockTimeout."""
     while True:
-        descriptor, opened = _open(path, os.O_RDWR | os.O_CREAT)
+        descriptor, opened = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             wait_for_lock(descriptor, path, wait_s)
             if names(path, opened):

@@ -47,13 +47,17 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
 
 
 def _remove_unfinished(store: JobStore) -> None:
-    """Remove the records that nobody came to finish: whoever wrote them was killed."""
+    """Remove the records that nobody came to finish, with their logs: whoever wrote them was killed."""
     with contextlib.suppress(OSError), os.scandir(store.paths.data) as entries:
         for entry in entries:
             if entry.name.startswith(".") and entry.name.endswith(".json.new") and is_job_id(entry.name[1:-9]):
                 with contextlib.suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_mtime < store.clock() - UNFINISHED_S:
-                        os.unlink(entry.path)
+                        job_id = entry.name[1:-9]
+                        if os.path.lexists(store.paths.json(job_id)):  # a change of it, not its beginning
+                            os.unlink(entry.path)
+                        else:
+                            _remove_beginnings(store.paths, job_id)
 
 
 def _may_be_open(store: JobStore, job_id: str) -> bool:

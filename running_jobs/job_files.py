@@ -9,10 +9,12 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
-from running_jobs import files, folders, reserve
+from running_jobs import files, folders, recycled, reserve
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
-from running_jobs.job import Job, JobStatus, is_job_id
+from running_jobs.files import Version
+from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, JobStatus, is_job_id
 from running_jobs.journal import append_unlocked, journal_line, put_aside, status_word
 from running_jobs.paths import JobPaths
 
@@ -21,6 +23,13 @@ _NOTE_BYTES = 60
 MAX_WISHED_BYTES = 4 << 20  # so that there is room for what becomes of it
 
 _NO_JSON_FILE = {errno.EFBIG, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EACCES, errno.ENXIO}
+
+
+class Prepared(NamedTuple):
+    """Where a record stands that is to become a job's, and the version that it will be."""
+
+    path: str
+    version: Version
 
 
 class JobFiles:
@@ -34,7 +43,13 @@ class JobFiles:
 
     def read(self, job_id: str) -> Job:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
-        return Job.from_json(job_id, self.content(job_id))
+        content = self.content(job_id)
+        try:
+            return Job.from_json(job_id, content)
+        except UnreadableJob:  # or was it replaced while it was being opened, and written over before it was read?
+            if (again := self.content(job_id)) == content:
+                raise
+            return Job.from_json(job_id, again)
 
     def content(self, job_id: str) -> bytes:
         """Return what is in a job's record. Raise as read does."""
@@ -56,16 +71,16 @@ class JobFiles:
     def note_session(self, job_id: str, session: int, earliest: int, latest: int) -> None:
         """Note which session a job's command has, and between which ticks since boot it began.
 
-        The note stands where the record of the end is to be, until that takes its place. If it cannot be written, there
-        are other ways to know the command.
+        The note stands in the marker, which becomes the record of the end. If it cannot be written, there are other
+        ways to know the command.
         """
         with contextlib.suppress(OSError):
-            files.write_anew(self.paths.prepared(job_id), b"%d %d %d" % (session, earliest, latest), sync=False)
+            recycled.write_over(self.paths.marker(job_id), b"%d %d %d" % (session, earliest, latest), sync=False)
 
     def noted_session(self, job_id: str) -> tuple[int, int, int] | None:
         """Return what note_session wrote last, or None."""
         try:
-            session, earliest, latest = files.read_bounded(self.paths.prepared(job_id), _NOTE_BYTES).split()
+            session, earliest, latest = files.read_bounded(self.paths.marker(job_id), _NOTE_BYTES).split()
             return int(session), int(earliest), int(latest)
         except (OSError, ValueError):
             return None
@@ -82,13 +97,19 @@ class JobFiles:
                 folders.remove(path)
 
     def write_unfinished(self, job: Job) -> None:
-        """Write the record of a job that is not there yet where nobody looks for it. This takes no lock."""
+        """Write the record of a job that is not there yet where nobody looks for it, and make its logs.
+
+        This takes no lock: to make files is slow, and nobody else has the id.
+        """
         files.write_anew(self.paths.unfinished(job.id), _content_of(job, MAX_WISHED_BYTES), self.sync)
+        for path in (self.paths.out(job.id), self.paths.err(job.id)):
+            os.close(files.make_private_file(path))
 
     def discard_unfinished(self, job_id: str) -> None:
-        """Remove a record of which nothing came."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.paths.unfinished(job_id))
+        """Remove a record of which nothing came, and the logs that were made with it."""
+        for path in (self.paths.unfinished(job_id), self.paths.out(job_id), self.paths.err(job_id)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def publish(self, job: Job, detail: str, code: bytes | None) -> None:
         """Have a job be there whose record was written; the directory's names are still to be synced."""
@@ -98,29 +119,60 @@ class JobFiles:
             self.mark_open(job.id)
         if code is not None:
             self.keep_code(job.id, code)
-        for path in (self.paths.out(job.id), self.paths.err(job.id)):
-            os.close(files.make_private_file(path))
         self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
 
-    def prepare(self, job: Job, is_told: bool) -> tuple[int, int]:
-        """Write the next record of a job beside it and return its version.
+    def prepare(self, job: Job, is_told: bool) -> Prepared:
+        """Write the next record of a job where nobody looks for it. Raise OSError.
 
         Only for whoever holds the job's own lock. One of which no reader of the journal is told has a place of its own.
         """
-        return files.write_anew(self._prepared(job.id, is_told), _content_of(job, MAX_JSON_BYTES), self.sync)
-
-    def discard_prepared(self, job_id: str, is_told: bool) -> None:
-        """Remove what was prepared, and is not to be published."""
+        content = _content_of(job, MAX_JSON_BYTES)
+        if not is_told:
+            path = self.paths.prepared_untold(job.id)
+            return Prepared(path, files.write_anew(path, content, self.sync))
+        marker, path = self.paths.marker(job.id), self.paths.prepared(job.id)
         with contextlib.suppress(OSError):
-            os.unlink(self._prepared(job_id, is_told))
+            if job.is_settled and (version := recycled.write_over(marker, content, self.sync)):
+                return Prepared(marker, version)
+        with contextlib.suppress(OSError):
+            os.rename(self.paths.spare(os.getpid()), path)
+            if version := recycled.write_over(path, content, self.sync):
+                return Prepared(path, version)
+            os.unlink(path)
+        return Prepared(path, files.write_anew(path, content, self.sync))
 
-    def publish_prepared(self, job: Job, before: JobStatus, failed: bool) -> None:
-        """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed."""
-        self._become(job, self.paths.prepared(job.id), status_word(before, job), job.reason or "", failed)
+    def discard_prepared(self, job_id: str, prepared: Prepared) -> None:
+        """Remove what was prepared, and is not to be published."""
+        if prepared.path != self.paths.marker(job_id):
+            with contextlib.suppress(OSError):
+                os.unlink(prepared.path)
 
-    def publish_untold(self, job: Job) -> None:
-        """Make what was prepared a job's record, without a line: for what no reader of the journal has to know."""
-        os.rename(self.paths.prepared_untold(job.id), self.paths.json(job.id))
+    def publish_prepared(self, job: Job, prepared: Prepared, before: JobStatus | None) -> None:
+        """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed.
+
+        `before` is the job's status until then; None for what no reader of the journal has to know: without a line.
+        """
+        record = self.paths.json(job.id)
+        if prepared.path == self.paths.marker(job.id):
+            with contextlib.suppress(OSError):  # what is replaced now is for the next job
+                os.link(record, self.paths.spare(os.getpid()), follow_symlinks=False)
+        if before is None:
+            os.rename(prepared.path, record)
+        else:
+            is_failed = is_failed_attempt(before, job)
+            self._become(job, prepared.path, status_word(before, job), job.reason or "", is_failed)
+
+    def drop_spare(self) -> None:
+        """Remove the file that this process kept for its next job."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.paths.spare(os.getpid()))
+
+    def drop_spares(self) -> None:
+        """Remove the files that any runners keep for their next jobs; one that lives makes itself another."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.paths.run):
+                if name.startswith("spare-"):
+                    os.unlink(f"{self.paths.run}/{name}")
 
     def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.
@@ -181,9 +233,6 @@ class JobFiles:
         """Keep the code that a job is to run, whatever becomes of where it came from."""
         files.write_atomically(self.paths.code(job_id), code, self.sync)
 
-    def _prepared(self, job_id: str, is_told: bool) -> str:
-        return self.paths.prepared(job_id) if is_told else self.paths.prepared_untold(job_id)
-
     def _write(self, job: Job, status: str, detail: str, failed: bool, limit: int) -> None:
         content = _content_of(job, limit)  # what cannot be written must not be told
         path = self.paths.json(job.id)
@@ -213,3 +262,8 @@ def _content_of(job: Job, limit: int) -> bytes:
     if len(content) > limit:
         raise InvalidJob("job", f"its record would have {len(content)} bytes; at most {limit} are kept")
     return content
+
+
+def is_failed_attempt(before: JobStatus, job: Job) -> bool:
+    """Say whether a change is an attempt that failed."""
+    return (before is ACTIVE and job.status is QUEUED) or (before is not ERROR and job.status is ERROR)

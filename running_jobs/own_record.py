@@ -7,8 +7,9 @@ need not wait until the disk has it. And nobody else writes to it often, so what
 from __future__ import annotations
 
 from running_jobs.errors import StorageFailed
+from running_jobs.files import Version
 from running_jobs.job import Job, JobStatus
-from running_jobs.store import Decision, JobStore, change_as_decided, is_failed_attempt
+from running_jobs.store import Decision, JobStore, change_as_decided
 
 
 class OwnRecord:
@@ -18,7 +19,7 @@ class OwnRecord:
         self._store = store
         self._job_id = job_id
         self._written: Job | None = None
-        self.version: tuple[int, int] | None = None  # of what we wrote last, if that is known
+        self.version: Version | None = None  # of what we wrote last, if that is known
 
     def change(self, decide: Decision, tell: bool = True) -> Job | None:
         """Do as JobStore.update does. `decide` is asked once more if somebody else wrote meanwhile.
@@ -36,7 +37,7 @@ class OwnRecord:
         self._written = job
         return job
 
-    def _replace(self, version: tuple[int, int], before: JobStatus, job: Job, tell: bool) -> bool:
+    def _replace(self, version: Version, before: JobStatus, job: Job, tell: bool) -> bool:
         """Have a job as it was changed take the place of a version. Return False if that failed or is there no more."""
         files = self._store.files
         try:
@@ -48,19 +49,16 @@ class OwnRecord:
             with self._store.door():
                 if self._store.version(self._job_id) != version:
                     return False
-                if tell:
-                    files.publish_prepared(job, before, is_failed_attempt(before, job))
-                else:
-                    files.publish_untold(job)
+                files.publish_prepared(job, prepared, before if tell else None)
                 is_published = True
-                self.version = prepared
+                self.version = prepared.version
                 if job.is_settled:
                     files.unmark(self._job_id, is_first=job.attempt == 1)
         except (OSError, StorageFailed):
             return is_published
         finally:
             if not is_published:
-                files.discard_prepared(self._job_id, tell)
+                files.discard_prepared(self._job_id, prepared)
         return True
 
 

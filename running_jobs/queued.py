@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.dependencies import still_to_come
+from running_jobs.files import Version
 from running_jobs.job import ERROR, QUEUED, Job, to_iso
 from running_jobs.scheduling import Dependents, Timetable, WaitingLine
 from running_jobs.store import JobStore
@@ -23,7 +24,7 @@ class QueuedJobs:
         self.line = WaitingLine(limits)
         self._timetable = Timetable()
         self._dependents = Dependents()
-        self._versions: dict[str, tuple[int, int]] = {}  # of the records of those in line
+        self._versions: dict[str, Version] = {}  # of the records of those in line
 
     def __len__(self) -> int:
         return len(self.line) + len(self._timetable) + len(self._dependents)
@@ -34,7 +35,7 @@ class QueuedJobs:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self.line or job_id in self._timetable or job_id in self._dependents
 
-    def put(self, job: Job, version: tuple[int, int]) -> bool:
+    def put(self, job: Job, version: Version) -> bool:
         """Have a job wait where it has to, or end it if it can never run. Raise JobsError if that is not to be had.
 
         `version` is that of its record as it was read. Return whether it waits for Slurm alone, which knows its time.
@@ -66,7 +67,7 @@ class QueuedJobs:
         self._timetable.remove(job_id)
         self._dependents.remove(job_id)
 
-    def version_of(self, job_id: str) -> tuple[int, int] | None:
+    def version_of(self, job_id: str) -> Version | None:
         """Return the version of its record by which a job was put in line, None if it is not in line."""
         return self._versions.get(job_id)
 

@@ -15,6 +15,7 @@ from running_jobs.attempt import WAKING, Attempt
 from running_jobs.child import become_parent
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.dependencies import still_to_come
+from running_jobs.files import Version
 from running_jobs.job import ACTIVE, QUEUED, Job, JobStatus
 from running_jobs.own_record import OwnRecord
 from running_jobs.processes import become_subreaper, has_children
@@ -27,6 +28,7 @@ CLAIM_WAIT_S = 5.0
 def become_runner() -> None:
     """Make this process fit for running attempts, once: single-threaded, and a child of init."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # for recycled.write_over
     become_parent()
     become_subreaper()
 
@@ -39,7 +41,7 @@ class Ran(NamedTuple):
     settled: JobStatus | None
 
 
-def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> Ran:
+def run_attempt(store: JobStore, settings: Settings, job_id: str, version: Version) -> Ran:
     """Run a queued job to its recorded end in this process, which became a runner.
 
     `version` is that of its record when its turn came. Return early, with nothing changed, if it is not its turn any
@@ -58,7 +60,7 @@ def run_attempt(store: JobStore, settings: Settings, job_id: str, version: tuple
 class LocalAttempt(Attempt):
     """An attempt whose sign of life is a lock."""
 
-    def __init__(self, store: JobStore, settings: Settings, job_id: str, version: tuple[int, int]) -> None:
+    def __init__(self, store: JobStore, settings: Settings, job_id: str, version: Version) -> None:
         super().__init__(store, settings, job_id)
         self._version = version
         self._lock = -1
@@ -99,9 +101,9 @@ class LocalAttempt(Attempt):
         """Write as the holder of the job's own lock may."""
         return self._record.change(decide, tell)
 
-    def written_version(self) -> tuple[int, int]:
+    def written_version(self) -> Version:
         """Return the version of the record that was written last; zeros if that is not known."""
-        return self._record.version or (0, 0)
+        return self._record.version or (0, 0, 0)
 
     def _is_unchanged(self) -> bool:
         return self.store.version(self.job_id) == self._version

@@ -32,14 +32,12 @@ from running_jobs.errors import (
 from running_jobs.job import (
     ACTIVE,
     DONE,
-    ERROR,
-    QUEUED,
     TRANSITIONS,
     Job,
     JobStatus,
     is_job_id,
 )
-from running_jobs.job_files import JobFiles
+from running_jobs.job_files import JobFiles, is_failed_attempt
 from running_jobs.journal import append_error, deleted_detail, put_aside, status_word
 from running_jobs.paths import JobPaths
 from running_jobs.settings import Settings
@@ -91,13 +89,12 @@ class JobStore:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
         return self.files.read(job_id)
 
-    def version(self, job_id: str) -> tuple[int, int]:
+    def version(self, job_id: str) -> files.Version:
         """Return what changes whenever somebody writes a job's record; zeros if it is gone."""
         try:
-            found = os.lstat(self.paths.json(job_id))
+            return files.version_of(os.lstat(self.paths.json(job_id)))
         except OSError:
-            return 0, 0
-        return found.st_ino, found.st_mtime_ns
+            return 0, 0, 0
 
     def ids(self) -> list[str]:
         """List the ids of all jobs, readable or not, oldest first."""
@@ -290,8 +287,3 @@ def change_as_decided(job: Job, decide: Decision) -> dict[str, Any] | None:
     for name, value in changes.items():
         setattr(job, name, value)
     return changes
-
-
-def is_failed_attempt(before: JobStatus, job: Job) -> bool:
-    """Say whether a change is an attempt that failed."""
-    return (before is ACTIVE and job.status is QUEUED) or (before is not ERROR and job.status is ERROR)

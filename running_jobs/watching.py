@@ -6,6 +6,8 @@ import select
 from collections import Counter
 from typing import NamedTuple
 
+from running_jobs.files import Version
+
 
 class Watched(NamedTuple):
     """A job that runs: what becomes readable when its runner is done (-1 where only the lock tells of that), its
@@ -13,7 +15,7 @@ class Watched(NamedTuple):
 
     descriptor: int
     context: str
-    unclaimed: tuple[int, int] | None
+    unclaimed: Version | None
 
 
 class Runners:

@@ -349,9 +349,9 @@ def test_a_session_that_only_a_note_tells_is_ended(store: JobStore) -> None:
     left = psutil.Process(pid)
     try:
         found = look_at(pid)
-        store.files.note_session(job.id, pid, found.started - 1, found.started + 1)
         claim = {"status": ACTIVE, "pid": 1, "pid_started": 0, "boot_id": boot_id(), "attempt": 1, "attempts": [{}]}
         store.update(job.id, lambda job: claim)
+        store.files.note_session(job.id, pid, found.started - 1, found.started + 1)
         assert not declare_lost(store, job.id)
         assert left.wait(10) == -signal.SIGKILL
     finally:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from running_jobs.child import inheritance
 from running_jobs.errors import JobsError
+from running_jobs.files import Version
 from running_jobs.job import JobStatus
 from running_jobs.processes import rename_self
 from running_jobs.runner import become_runner, run_attempt
@@ -56,13 +57,13 @@ class LocalExecutor:
         self._busy: dict[int, _Runner] = {}  # by the descriptor that tells of it
         self._spare: list[tuple[float, _Runner]] = []  # with the time until when it is kept, which only grows
 
-    def launch(self, job_id: str, version: tuple[int, int]) -> int:
+    def launch(self, job_id: str, version: Version) -> int:
         """Have a runner take a queued job whose record was of this version when its turn came.
 
         Return a descriptor that becomes readable when the runner is done with it or gone; it is to be handed back then.
         Raise OSError if there are no processes or descriptors to be had.
         """
-        order = b"%s %d %d" % (job_id.encode(), *version)
+        order = b"%s %d %d %d" % (job_id.encode(), *version)
         while self._spare:
             _, runner = self._spare.pop()  # the one whose memory is warm
             with contextlib.suppress(BrokenPipeError):
@@ -130,18 +131,19 @@ class LocalExecutor:
             _hold_only(orders, reports)
             become_runner()
             self._serve(orders, reports)
+            os._exit(0)
         except BaseException:  # the last place where a defect can be told
             self._store.note_error(f"A runner failed: {traceback.format_exc()}")
         finally:
             os._exit(1)
 
     def _serve(self, orders: int, reports: int) -> None:
-        """Run the jobs that are handed over, one after another. Never returns."""
+        """Run the jobs that are handed over, one after another."""
         left, ours, order = MOST_JOBS, inheritance(), b""
         try:
             while order := _next_order(orders):
                 if order == LEAVE:
-                    os._exit(0)
+                    return
                 left -= 1
                 report = self._run(order)
                 if not report or not left or inheritance() != ours:  # a job may change its parent
@@ -149,18 +151,19 @@ class LocalExecutor:
                 os.write(reports, report)
         except BrokenPipeError:
             order = b""
+        finally:
+            self._store.files.drop_spare()
         with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             ensure_dispatcher(self._settings, PROBED_S if order else DYING_S)
-        os._exit(0)
 
     def _run(self, order: bytes) -> bytes:
         """Run one job. Return what is to be reported, nothing if no other job may be run here."""
-        name, inode, mtime_ns = order.split()
+        name, *version = order.split()
         job_id = name.decode()
         rename_self(f"running-jobs: job {job_id}")
         try:
-            ran = run_attempt(self._store, self._settings, job_id, (int(inode), int(mtime_ns)))
+            ran = run_attempt(self._store, self._settings, job_id, (int(version[0]), int(version[1]), int(version[2])))
             if not ran.leaves_nothing:
                 return b""
             return DONE if ran.settled is None else SETTLED_WELL if ran.settled is JobStatus.DONE else SETTLED

@@ -95,7 +95,7 @@ def form_of(parts: Parts, job: Job) -> dict[str, str]:
     form = {name: "" if usual.get(name) == text else text for name, text in texts.items()}
     if form["at"] and job.not_before and from_iso(job.not_before) <= time.time():
         form["at"] = ""  # the moment is over
-    form["after"] = " ".join(other for other in job.after if parts.store.version(other) != (0, 0))
+    form["after"] = " ".join(other for other in job.after if any(parts.store.version(other)))
     form["cwd"] = "" if job.cwd in (None, checks.directory("cwd", "~")) else str(job.cwd)
     form["nice"] = "" if job.nice is None else str(job.nice)
     form["progress_pattern"] = job.progress_pattern or ""
