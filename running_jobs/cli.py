@@ -22,7 +22,6 @@ from running_jobs.cli_submit import actions_of, approved, as_json, job_run, me, 
 from running_jobs.clocks import read_since, read_until
 from running_jobs.errors import InvalidSettings, JobsError
 from running_jobs.housekeeping import has_work
-from running_jobs.index import JobFilter
 from running_jobs.job import JobStatus
 from running_jobs.option_texts import read_option
 from running_jobs.settings import load_settings
@@ -109,13 +108,16 @@ def list_jobs(
     as_json: bool,
 ) -> None:
     """List jobs, newest first."""
+    from running_jobs.cli_look import print_list
+    from running_jobs.index import JobFilter
+
     wanted = JobFilter(
         status,
         context_name,
         since=read_since("since", since, time.time()) if since else None,
         until=read_until("until", until) if until else None,
     )
-    output.print_list(_reader(context).store, wanted, limit, as_json)
+    print_list(_reader(context).store, wanted, limit, as_json)
 
 
 @main.command()
@@ -124,8 +126,10 @@ def list_jobs(
 @click.pass_context
 def show(context: click.Context, job_id: str, as_json: bool) -> None:
     """Show all that is known of a job."""
+    from running_jobs.cli_look import print_job
+
     actions = _reader(context)
-    output.print_job(actions, actions.store.get(actions.store.resolve(job_id)), as_json)
+    print_job(actions, actions.store.get(actions.store.resolve(job_id)), as_json)
 
 
 @main.command()
@@ -240,7 +244,9 @@ def again(context: click.Context, job_id: str, as_json: bool) -> None:
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """Show counts, slots, the dispatcher and the disk."""
-    output.print_status(_reader(context), as_json)
+    from running_jobs.cli_look import print_status
+
+    print_status(_reader(context), as_json)
 
 
 @main.command()

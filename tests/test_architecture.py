@@ -14,7 +14,7 @@ from .conftest import PROJECT
 
 PACKAGE = PROJECT / "running_jobs"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "builtin_workers")
-COMMAND_LINE = ("cli.py", "cli_output.py", "cli_submit.py", "cli_workers.py")
+COMMAND_LINE = ("cli.py", "cli_look.py", "cli_output.py", "cli_submit.py", "cli_workers.py")
 
 # From the ground up: each layer may import those before it, and within itself.
 LAYERS = [
@@ -74,6 +74,7 @@ LAYERS = [
     {"recovery", "executors", "actions", "worker_actions"},
     {"commands"},
     {"dispatcher", "cli_output"},
+    {"cli_look"},
     {"daemon"},
     {"web"},
     {"background", "cli_submit"},
