@@ -135,7 +135,15 @@ def test_what_a_killed_runner_kept_is_removed(configure, private: Path) -> None:
     spare.write_text("as it is between two jobs")
     kill_and_wait(psutil.Process(runner))
     wait_for_end(actions.store, jobs[1].id)
+    wait_for(lambda: not spare.exists())
+
+
+def test_a_dispatcher_removes_what_is_kept_by_nobody(configure, private: Path) -> None:
+    actions = configure("slots = 1\n")
+    wait_for_end(actions.store, submit(actions, "true").id)
     kill_and_wait(dispatcher_of(actions.settings.data))
+    spare = Path(actions.store.paths.spare(1))
+    spare.write_text("of a runner that was killed")
     wait_for_end(actions.store, submit(actions, "true").id)
     assert not spare.exists()
 

@@ -80,16 +80,18 @@ class LocalExecutor:
         if report:
             self._spare.append((now + SPARE_S, runner))
         else:
-            runner.close()
+            self._let_go(runner)
         return report == SETTLED_WELL if report in (SETTLED_WELL, SETTLED) else None
 
     def dismiss(self, now: float) -> None:
         """Let the runners go that had nothing to do for a while."""
         while self._spare and self._spare[0][0] <= now:
             runner = self._spare.pop(0)[1]
-            with contextlib.suppress(BrokenPipeError):
+            try:
                 os.write(runner.orders, LEAVE)
-            runner.close()
+                runner.close()
+            except BrokenPipeError:
+                self._let_go(runner)
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when the next one is to be dismissed, None if there is none."""
@@ -99,10 +101,15 @@ class LocalExecutor:
         try:
             os.write(runner.orders, order)
         except BrokenPipeError:
-            runner.close()
+            self._let_go(runner)
             raise
         self._busy[runner.reports] = runner
         return runner.reports
+
+    def _let_go(self, runner: _Runner) -> None:
+        """Take notice that a runner is gone; one that was killed did not take along what it kept."""
+        runner.close()
+        self._store.files.drop_spares()
 
     def _fork(self) -> _Runner:
         opened: list[int] = []
