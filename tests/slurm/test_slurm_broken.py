@@ -188,6 +188,8 @@ def test_a_dispatcher_killed_at_any_step_of_a_submission_costs_no_job_anything(
         if victim.returncode == 0 or (not EVERY_STEP and killed == MOST):
             break
         actions.wake()
+        for job in jobs:  # one that began while all is paused would leave, and be handed over again
+            wait_for_end(store, job.id, 40)
     actions.wake()
     print(f"killed {killed} times")
     assert killed
