@@ -123,7 +123,8 @@ def print_status(actions: Actions, as_json: bool) -> None:
         "data": store.paths.data,
     }
     if actions.settings.has_slurm:
-        found["slurm"] = {"problem": told.problem, "since": told.since, "answered_at": told.at, "jobs": len(told.jobs)}
+        jobs = len(told.handed_over)
+        found["slurm"] = {"problem": told.problem, "since": told.since, "answered_at": told.at, "jobs": jobs}
     if as_json:
         print_json(found)
         return

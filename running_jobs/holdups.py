@@ -8,7 +8,7 @@ from running_jobs.job import QUEUED
 from running_jobs.placements import Told
 from running_jobs.settings import Settings
 from running_jobs.slurm_options import asked_for
-from running_jobs.slurm_words import why_waiting
+from running_jobs.slurm_words import HELD_BACK, why_waiting
 from running_jobs.summaries import Summary
 
 NO_SLURM = "Slurm is not set up here: change it to this machine, or stop it"
@@ -31,7 +31,8 @@ def in_slurm(told: Told, row: Summary, settings: Settings, held_here: str) -> st
     if not settings.has_slurm:
         return NO_SLURM
     entry = entry_of(told, row)
-    if entry and (entry["id"] or entry["state"]):  # else sbatch has not answered yet
+    is_past = told.problem and entry and entry["state"] in HELD_BACK
+    if entry and (entry["id"] or entry["state"]) and not is_past:  # else sbatch has not answered yet
         return why_waiting(entry["state"], entry["why"], asked_for(row.asked_of_slurm or {}, settings))
     return held_here or _not_handed_over(told, row, settings)
 
@@ -39,7 +40,7 @@ def in_slurm(told: Told, row: Summary, settings: Settings, held_here: str) -> st
 def _not_handed_over(told: Told, row: Summary, settings: Settings) -> str:
     if told.problem:
         return "waits until Slurm is back"
-    if 0 < settings.slurm.get("slots", 0) <= len(told.jobs):
+    if 0 < settings.slurm.get("slots", 0) <= len(told.handed_over):
         return "waits for a slot of Slurm's"
     if row.context in settings.context_slots:  # nothing else holds it up for longer than a moment
         return "waits for a slot of its context"

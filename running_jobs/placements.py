@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from running_jobs import files
 from running_jobs.job import from_iso, is_job_id
 from running_jobs.paths import JobPaths
+from running_jobs.slurm_words import HELD_BACK
 
 MAX_BYTES = 32 << 20
 MAX_TEXT = 1000
@@ -34,6 +35,11 @@ class Told(NamedTuple):
         """Return what Slurm said of an attempt of a job, None if nothing."""
         found = self.jobs.get(job_id)
         return found if found and found["attempt"] == attempt else None
+
+    @property
+    def handed_over(self) -> list[dict[str, Any]]:
+        """What it said of the jobs that it has, or is just given."""
+        return [entry for entry in self.jobs.values() if entry["state"] not in HELD_BACK]
 
 
 def read(paths: JobPaths) -> Told:

@@ -11,6 +11,9 @@ from typing import Any
 
 from running_jobs.wording import harmless
 
+NOT_TAKEN = "NOT_TAKEN"  # in place of a state of Slurm's: it does not take the job for now,
+FAILED_START = "FAILED_START"  # or its runner ended before the job began, and is to be started again
+HELD_BACK = (NOT_TAKEN, FAILED_START)
 _STATES = {
     "CONFIGURING": "its nodes are being made ready",
     "RUNNING": "is about to begin",
@@ -71,6 +74,10 @@ def why_waiting(state: str, why: str, asked: Mapping[str, Any]) -> str:
 
     `asked` is what it asks for by the names of job options, with the defaults of the settings.
     """
+    if state == FAILED_START:
+        return f"could not start and is tried again: {_shown(why)}"
+    if state == NOT_TAKEN:
+        return _by_form(why, why) or f"Slurm does not take it for now: {_shown(why)}"
     if state not in ("PENDING", ""):
         return _STATES.get(state, f"is {_shown(state)} in Slurm")
     reason = why.partition(",")[0].strip()

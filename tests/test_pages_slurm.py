@@ -205,6 +205,9 @@ def test_a_controller_that_is_away_is_said_with_what_it_means(
     ) in strip_of(page)
     assert 'role="status"' in page.split('data-key="slurm"')[1][:20]
     assert "waits until Slurm is back" in row_of(page, job)
+    held_back = {job.id: {**entry("NOT_TAKEN"), "id": "", "why": "QOSMaxSubmitJobPerUserLimit"}}
+    tell(held_back, problem="slurmctld does not answer")
+    assert "waits until Slurm is back" in row_of(Forms(data).page(), job)
     tell()
     assert "out of reach" not in Forms(data).page()
 
@@ -257,7 +260,8 @@ def test_programs_are_told_too(store: JobStore, tell: Callable[..., None], data:
     client = LocalClient(data)
     job = add(store)
     assert client.get("/health").json["data"]["slurm"] == "not asked yet"
-    tell({job.id: entry(), "20200101-000000-000001": entry("RUNNING"), "20200101-000000-000002": entry("COMPLETING")})
+    tell({job.id: entry(), "20200101-000000-000001": entry("RUNNING"), "20200101-000000-000002": entry("COMPLETING"),
+          "20200101-000000-000003": entry("NOT_TAKEN")})  # fmt: skip
     assert client.get("/health").json["data"]["slurm"] == "answers"
     metrics = client.get("/metrics").text
     assert "running_jobs_slurm_up 1\n" in metrics

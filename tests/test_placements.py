@@ -48,6 +48,12 @@ def test_an_entry_is_of_one_attempt(paths: JobPaths) -> None:
     assert told.of("20261121-203915-000002", 1) is None
 
 
+def test_what_is_held_back_is_not_handed_over(paths: JobPaths) -> None:
+    held_back = {**ENTRY, "id": "", "state": "NOT_TAKEN"}
+    told = Told(NOW, None, None, {"20261121-203915-000001": ENTRY, "20261121-203915-000002": held_back})
+    assert told.handed_over == [ENTRY]
+
+
 @pytest.mark.parametrize(
     "content",
     [

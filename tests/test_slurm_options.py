@@ -227,6 +227,9 @@ def test_the_table_of_the_settings_is_checked_key_by_key() -> None:
         ),
         ("PENDING", "JobHeldUser", {}, "is held in Slurm; scontrol release lets it go on (JobHeldUser)"),
         ("PENDING", "PartitionDown", {}, "waits: its partition is down (PartitionDown)"),
+        ("NOT_TAKEN", "AssocGrpSubmitJobsLimit", {}, "held back by a limit of its account (AssocGrpSubmitJobsLimit)"),
+        ("NOT_TAKEN", "lua: no", {"cpus": 9}, "Slurm does not take it for now: lua: no"),
+        ("FAILED_START", "its runner ended", {}, "could not start and is tried again: its runner ended"),
         (
             "PENDING", "launch failed requeued held", {},
             "is held in Slurm: it could not be started on its node; scontrol release tries again",

@@ -92,7 +92,7 @@ def _of_the_engine(parts: Parts) -> Iterator[str]:
 def _of_slurm(parts: Parts) -> Iterator[str]:
     told = parts.slurm.now()
     yield _one("running_jobs_slurm_up", "Whether Slurm answered when it was asked last: 1 or 0.", not told.problem)
-    states = Counter(entry["state"].lower() for entry in told.jobs.values())
+    states = Counter(entry["state"].lower() for entry in told.handed_over)
     said = "Jobs that were handed over to Slurm and have not ended, by its state."
     yield _gauge("running_jobs_slurm_jobs", said, _by("state", _bounded(states, ("pending", "running"))))
 

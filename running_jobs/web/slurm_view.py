@@ -11,6 +11,7 @@ from running_jobs.job import QUEUED
 from running_jobs.paths import JobPaths
 from running_jobs.placements import Told
 from running_jobs.settings import Settings
+from running_jobs.slurm_words import HELD_BACK
 from running_jobs.summaries import Summary
 from running_jobs.wording import harmless
 
@@ -50,7 +51,8 @@ def place_facts(told: Told, row: Summary) -> list[tuple[str, str]]:
     """Return what is known of where a job is, a line each, for its details: also what Slurm says as it says it."""
     facts = [("placed", ", ".join(place_marks(told, row)))] if row.is_slurms else []
     if entry := entry_of(told, row):
-        said = filter(None, (_shown(entry["state"]), _shown(entry["why"], 200)))
+        state = "" if entry["state"] in HELD_BACK else _shown(entry["state"])
+        said = filter(None, (state, _shown(entry["why"], 200)))
         facts.append(("slurm says", ", ".join(said)))
     return [fact for fact in facts if fact[1]]
 
