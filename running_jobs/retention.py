@@ -51,7 +51,7 @@ def prune(store: JobStore, keep_days: float | None, keep_jobs: int | None, by: s
 
 
 def _remove_old_logs(store: JobStore, before_s: float) -> None:
-    for log in (store.paths.journal, store.paths.errors):
+    for log in (store.paths.journal, store.paths.errors, store.paths.slurm_log):
         for part in parts_put_aside(log):
             with contextlib.suppress(OSError):
                 if os.stat(part, follow_symlinks=False).st_mtime < before_s:

@@ -107,7 +107,7 @@ def test_an_unreadable_job_is_left_alone(store: JobStore) -> None:
 
 def test_old_parts_of_logs_go_with_keep_days_and_nothing_else(store: JobStore) -> None:
     add(store, DONE)
-    for log in (store.paths.journal, store.paths.errors):
+    for log in (store.paths.journal, store.paths.errors, store.paths.slurm_log):
         for _ in range(2):
             Path(log).write_text("x\n")
             put_aside(log, 1, 1e9)
@@ -116,9 +116,9 @@ def test_old_parts_of_logs_go_with_keep_days_and_nothing_else(store: JobStore) -
         Path(f"{log}.bak").touch()
         os.utime(f"{log}.bak", (0, 0))
     prune(store, None, 7)
-    assert len(os.listdir(store.paths.logs)) == 6
+    assert len(os.listdir(store.paths.logs)) == 9
     prune(store, 2, None)
-    for log in (store.paths.journal, store.paths.errors):
+    for log in (store.paths.journal, store.paths.errors, store.paths.slurm_log):
         assert len(parts_put_aside(log)) == 1
         assert Path(f"{log}.bak").exists()
 
