@@ -19,7 +19,7 @@ from running_jobs.clocks import moment
 from running_jobs.executors.slurm_calls import Answer
 from running_jobs.executors.slurm_endings import end_of, reason_of, why_not_started
 from running_jobs.executors.slurm_handed import Handed
-from running_jobs.executors.slurm_queue import COMMAND, Key, Row, rows_in
+from running_jobs.executors.slurm_queue import COMMAND, Key, Row, newest, rows_in
 from running_jobs.executors.slurm_submission import command, id_in, is_limit, is_refusal, key_of, script
 from running_jobs.job import Job, JobStatus
 from running_jobs.paths import JobPaths
@@ -30,13 +30,15 @@ from .conftest import PROJECT, dispatcher_of, wait_for, wait_for_status
 
 ID = "20261122-101112-000001"
 KEY = Key(ID, 1, "abcdef01")
-HEAD = "JOBID|STATE|REASON|PARTITION|NODELIST|EXIT_CODE|COMMENT|"
+HEAD = "JOBID|STATE|REASON|PARTITION|NODELIST|EXIT_CODE|NAME|COMMENT|"
+NONCE = "0123456789abcdef"
 
 
 def row(
-    state: str = "RUNNING", slurm_id: str = "7", key: Key = KEY, status: int = 0, why: str = "", node: str = "n1"
-) -> Row:
-    return Row(key, slurm_id, state, why, "main", node, status)
+    state: str = "RUNNING", slurm_id: str = "7", key: Key = KEY, status: int = 0, why: str = "", node: str = "n1",
+    nonce: str = NONCE,
+) -> Row:  # fmt: skip
+    return Row(key, slurm_id, state, why, "main", node, status, nonce)
 
 
 def job_of(**fields: object) -> Job:
@@ -54,21 +56,29 @@ def test_rows_are_told_by_our_comment_and_what_is_not_ours_is_passed_over() -> N
     text = "\n".join(
         [
             HEAD,
-            f"12|PENDING|Resources|main||0|{KEY.comment('cafe0001')}|",
-            f"13|RUNNING|None|gpu|n[1-2]|768|{ID}/2/00000000/cafe0001|",
-            f"14|RUNNING|None|main|n1|0|{ID}/1/abcdef01/another1|",
-            "15|RUNNING|None|main|n1|0|(null)|",
-            "16|RUNNING|None|main|n1|0|x/y/z/cafe0001|",
+            f"12|PENDING|Resources|main||0|{ID}|{KEY.comment('cafe0001', NONCE)}|",
+            f"13|RUNNING|None|gpu|n[1-2]|768|renamed|{ID}/2/00000000/cafe0001|",  # of a version without nonces
+            f"14|RUNNING|None|main|n1|0|{ID}|{ID}/1/abcdef01/another1/{NONCE}|",
+            "15|RUNNING|None|main|n1|0|sbatch|(null)|",
+            "16|RUNNING|None|main|n1|0|sbatch|x/y/z/cafe0001|",
             "17|RUNNING|None|main|n1|0|a|b|c|",
             "slurm_load_jobs error: nonsense",
             "",
         ]
     )
     waiting, running = rows_in(text, "cafe0001") or []
-    assert waiting == Row(KEY, "12", "PENDING", "Resources", "main", "", 0)
-    assert (waiting.is_waiting, waiting.is_over) == (True, False)
-    assert running == Row(Key(ID, 2, "00000000"), "13", "RUNNING", "", "gpu", "n[1-2]", 768)
+    assert waiting == Row(KEY, "12", "PENDING", "Resources", "main", "", 0, NONCE)
+    assert (waiting.is_waiting, waiting.is_over, waiting.is_told_by_comment) == (True, False, True)
+    assert running == Row(Key(ID, 2, "00000000"), "13", "RUNNING", "", "gpu", "n[1-2]", 768, "")
     assert running.ended_with(3)
+
+
+def test_a_row_under_another_comment_is_told_by_its_name() -> None:
+    (found,) = rows_in(f"{HEAD}\n12|RUNNING|None|main|n1|0|{ID}|urgent|", "cafe0001") or []
+    assert (found.key.job_id, found.is_told_by_comment) == (ID, False)
+    assert Handed(1, KEY.form, "default", 0.0, slurm_id="12").row_among([found]) == found
+    assert Handed(1, KEY.form, "default", 0.0, slurm_id="13").row_among([found]) is None
+    assert Handed(1, KEY.form, "default", 0.0, nonce=NONCE).row_among([found]) is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "5", "Welcome to the cluster\n" + HEAD, "slurm_load_jobs error", HEAD[:-9]])
@@ -80,22 +90,23 @@ def test_an_answer_without_jobs_is_one() -> None:
     assert rows_in(f"{HEAD}\n", "cafe0001") == []
 
 
-def test_of_several_of_one_attempt_that_lives_counts_and_then_the_last() -> None:
-    handed = Handed(1, KEY.form, "default", 0.0)
-    assert handed.newest_of([row("CANCELLED", "9"), row("PENDING", "8"), row("PENDING", "5")], ()) == row(
-        "PENDING", "8"
-    )
-    handed = Handed(1, KEY.form, "default", 0.0)
-    assert handed.newest_of([row("CANCELLED", "9"), row("FAILED", "10")], ()) == row("FAILED", "10")
-    handed = Handed(1, KEY.form, "default", 0.0)
-    assert handed.newest_of([row("CANCELLED", "9"), row("FAILED", "10")], {"10"}) == row("CANCELLED", "9")
+def test_of_several_one_that_lives_counts_and_then_the_last() -> None:
+    assert newest([row("CANCELLED", "9"), row("PENDING", "8"), row("PENDING", "5")]) == row("PENDING", "8")
+    assert newest([row("CANCELLED", "9"), row("FAILED", "10")]) == row("FAILED", "10")
+    assert newest([]) is None
+
+
+def test_another_submission_of_the_same_is_not_ours() -> None:
+    before = row("CANCELLED", "5", nonce="another")
+    assert Handed(1, KEY.form, "default", 0.0, nonce=NONCE).row_among([before]) is None
+    assert Handed(1, KEY.form, "default", 0.0, nonce=NONCE).row_among([before, row()]) == row()
 
 
 def test_an_id_that_was_given_out_again_is_not_ours() -> None:
     handed = Handed(2, KEY.form, "default", 0.0, slurm_id="7")
-    assert handed.newest_of([row(slurm_id="7")], ()) is None  # of the first attempt
-    assert handed.newest_of([row(slurm_id="8", key=KEY._replace(attempt=2))], ()) is None  # another id
-    assert handed.newest_of([row(slurm_id="7", key=KEY._replace(attempt=2, form="f"))], ()) is not None
+    assert handed.row_among([row(slurm_id="7")]) is None  # of the first attempt
+    assert handed.row_among([row(slurm_id="8", key=KEY._replace(attempt=2))]) is None  # another id
+    assert handed.row_among([row(slurm_id="7", key=KEY._replace(attempt=2, form="f"))]) is not None
 
 
 def test_only_answers_asked_for_after_the_submission_say_that_slurm_does_not_know_a_job() -> None:
@@ -148,7 +159,7 @@ def test_what_was_asked_for_here_is_no_cancelling_outside() -> None:
 
 def test_a_batch_script_that_failed_says_where_and_how() -> None:
     assert why_not_started(row("FAILED", status=127 << 8)) == (
-        "could not start: its runner on n1 ended before it began (FAILED, exit code 127); see logs/slurm.log"
+        "its runner on n1 ended before it began (FAILED, exit code 127); see logs/slurm.log"
     )
 
 
@@ -159,6 +170,8 @@ def test_a_batch_script_that_failed_says_where_and_how() -> None:
     "Unable to contact slurm controller (connect failure)", "Socket timed out on send/recv operation",
     "Unable to process configuration file", "Batch job submission failed: Invalid authentication credential",
     "Batch job submission failed: I/O error writing script/environment to file", "Zero Bytes were transmitted",
+    "Batch job submission failed: Required partition not available (inactive or drain)",
+    "Batch job submission failed: Requested partition configuration not available now",
 ])  # fmt: skip
 def test_what_passes_is_no_refusal(problem: str) -> None:
     assert not is_refusal(Answer(1, "", problem))
@@ -179,6 +192,7 @@ def test_a_limit_is_met_for_a_while(problem: str) -> None:
     "Memory specification can not be satisfied; Batch job submission failed: Requested node configuration is not "
     "available", "Invalid generic resource (gres) specification", "unrecognized option '--nope'",
     "--mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive.",
+    "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
 ])  # fmt: skip
 def test_what_does_not_pass_is_one(problem: str) -> None:
     assert is_refusal(Answer(1, "", f"sbatch: error: {problem}"))
@@ -195,12 +209,12 @@ def test_slurms_id_is_the_last_word_of_sbatch(printed: str, found: str | None) -
 def test_ours_comes_last_on_the_command_line(data: Path) -> None:
     settings = load_settings(str(data), {})
     job = job_of(slurm_args=["--exclusive"], cpus=2, attempt=0)
-    line = command(job, key_of(job, settings), settings, "cafe0001", 4)
+    line = command(job, settings, key_of(job, settings).comment("cafe0001", NONCE), 4)
     assert line[0] == "sbatch"
     assert line.index("--exclusive") < line.index("--no-requeue")
-    assert f"--comment={ID}/1/{key_of(job, settings).form}/cafe0001" in line
+    assert f"--comment={ID}/1/{key_of(job, settings).form}/cafe0001/{NONCE}" in line
     assert {f"--job-name={ID}", "--begin=now+4", "--nice=0", "--parsable"} <= set(line)
-    assert not [item for item in command(job, KEY, settings, "x", 0) if item.startswith("--begin")]
+    assert not [item for item in command(job, settings, "x", 0) if item.startswith("--begin")]
 
 
 @pytest.mark.parametrize(("priority", "nice", "as_root", "found"), [
@@ -212,7 +226,7 @@ def test_priority_is_nice(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0 if as_root else 1000)
     settings = replace(load_settings(str(data), {}), slurm={"nice": nice})
-    assert f"--nice={found}" in command(job_of(priority=priority), KEY, settings, "x", 0)
+    assert f"--nice={found}" in command(job_of(priority=priority), settings, "x", 0)
 
 
 def test_another_way_of_asking_is_another_key(data: Path) -> None:

@@ -14,15 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from running_jobs import files
+from running_jobs import files, folders
 from running_jobs.child import limits_of_commands
 from running_jobs.command_line import ENVIRONMENT
+from running_jobs.errors import NOT_OURS
 
 LIMIT_S = 30.0
 END_S = 2.0  # between the signals that end a program
 OVERDUE_S = 5.0  # after that, whatever should have ended it is ended too
 TOO_LONG = (124, 137, -signal.SIGTERM, -signal.SIGKILL)  # how timeout(1) ends if it had to end a program
 TRY_LOCK_EVERY_S = 0.5
+WITHOUT_LOCK_S = 5.0  # after which people are told that an earlier submission holds things up
 MAX_ANSWER_BYTES = 64 << 20
 _LOCK_DESCRIPTOR = 3
 _TIMEOUT = next(  # that ends a program also when its dispatcher died
@@ -37,11 +39,12 @@ _PREFIX = re.compile(r"^\w+: (?:error|fatal): ")
 
 
 class Answer(NamedTuple):
-    """What a program said: its exit code (None if it was ended for taking too long, or could not be started)."""
+    """What a program said: its exit code (None if it was ended for taking too long, or was not started)."""
 
     exit_code: int | None
     out: str
     err: str
+    was_started: bool = True
 
     @property
     def problem(self) -> str:
@@ -67,14 +70,15 @@ class Calls:
     def __init__(self, poller: select.poll) -> None:
         self._poller = poller
         self._running: dict[int, _Call] = {}  # by pidfd
+        self._not_started: list[tuple[Callable[[Answer], None], Answer]] = []
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._not_started)
 
     def start(
         self, argv: Sequence[str], then: Callable[[Answer], None], now: float, text: str = "", lock: int = -1
     ) -> None:
-        """Run a program with a text on its standard input; `then` gets its answer.
+        """Run a program with a text on its standard input; `then` gets its answer, never before this returns.
 
         `lock` is a descriptor that it is to keep open as long as it lives.
         """
@@ -82,7 +86,7 @@ class Calls:
         try:
             opened.extend(os.memfd_create(name) for name in ("in", "out", "err"))
             given, out, err = opened
-            files.write_all(given, text.encode())
+            files.write_all(given, os.fsencode(text))
             os.lseek(given, 0, os.SEEK_SET)
             kept = {0: given, 1: out, 2: err, **({_LOCK_DESCRIPTOR: lock} if lock >= 0 else {})}
             if not _is_there(argv[0]):
@@ -97,16 +101,35 @@ class Calls:
                     setsigmask=(),
                     setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
                 )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # no room, no such program; what no argument can hold
             for descriptor in opened:
                 os.close(descriptor)
-            why = "was not found" if isinstance(error, FileNotFoundError) else f"could not be started: {error.strerror}"
-            then(Answer(None, "", f"{argv[0]} {why}"))
+            told = getattr(error, "strerror", None) or error
+            why = "was not found" if isinstance(error, FileNotFoundError) else f"could not be started: {told}"
+            self._not_started.append((then, Answer(None, "", f"{argv[0]} {why}", was_started=False)))
             return
         os.close(given)
-        pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
-        self._running[pidfd] = _Call(pid, out, err, now + LIMIT_S + END_S + OVERDUE_S, then)
+        self._watch(argv[0], _Call(pid, out, err, now + LIMIT_S + END_S + OVERDUE_S, then))
+
+    def _watch(self, program: str, call: _Call) -> None:
+        try:
+            pidfd = os.pidfd_open(call.pid)  # our own child: the pid is its own until we wait for it
+        except OSError as error:  # no descriptors
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(call.pid, signal.SIGKILL)
+            os.waitpid(call.pid, 0)
+            os.close(call.out)
+            os.close(call.err)
+            self._not_started.append((call.then, Answer(None, "", f"{program} could not be watched: {error.strerror}")))
+            return
+        self._running[pidfd] = call
         self._poller.register(pidfd, select.POLLIN)
+
+    def tell_not_started(self) -> None:
+        """Pass on that programs could not be started."""
+        told, self._not_started = self._not_started, []
+        for then, answer in told:
+            then(answer)
 
     def ended(self, pidfd: int) -> bool:
         """Take note of a program's end, and pass its answer on. Return whether it was one of ours."""
@@ -120,8 +143,8 @@ class Calls:
             status = os.waitpid(call.pid, 0)[1]
         code = os.waitstatus_to_exitcode(status)
         is_late = call.is_overdue or code in TOO_LONG
-        answer = Answer(None if is_late else code, _content(call.out), _content(call.err))
-        call.then(answer)
+        out, err = _content(call.out), _content(call.err)
+        call.then(Answer(None if is_late else code, out, err))
         return True
 
     def end_overdue(self, now: float) -> None:
@@ -134,6 +157,8 @@ class Calls:
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when one of them will have taken too long, None if none runs."""
+        if self._not_started:
+            return 0.0
         ends = [call.end_at - now for call in self._running.values() if not call.is_overdue]
         return max(0.0, min(ends)) if ends else None
 
@@ -145,7 +170,8 @@ def _is_there(program: str) -> bool:
 
 def _content(descriptor: int) -> str:
     try:
-        return os.pread(descriptor, MAX_ANSWER_BYTES, 0).decode(errors="replace")
+        size = min(os.fstat(descriptor).st_size, MAX_ANSWER_BYTES)
+        return os.pread(descriptor, size, 0).decode(errors="replace")
     finally:
         os.close(descriptor)
 
@@ -160,6 +186,7 @@ class SharedLock:
         self._path = path
         self._again_at = 0.0
         self._tried_since = float("inf")
+        self._error: OSError | None = None
         self.descriptor = -1
 
     def is_held(self, now: float) -> bool:
@@ -167,14 +194,27 @@ class SharedLock:
         if self.descriptor < 0 and now >= self._again_at:
             self._again_at = now + TRY_LOCK_EVERY_S
             self._tried_since = min(self._tried_since, now)
-            with contextlib.suppress(OSError):
-                descriptor = files.open_private(self._path, os.O_RDWR | os.O_CREAT)
-                if files.try_lock(descriptor):
-                    self.descriptor = descriptor
-                else:
-                    os.close(descriptor)
+            try:
+                self._error = None
+                self._try()
+            except OSError as error:
+                self._error = error
+                if error.errno in NOT_OURS:  # laid in its place: it holds nothing worth keeping
+                    with contextlib.suppress(OSError):
+                        folders.remove(self._path)
         return self.descriptor >= 0
 
-    def waits_for_s(self, now: float) -> float:
-        """Return for how long it has been tried for."""
-        return max(0.0, now - self._tried_since)
+    def _try(self) -> None:
+        descriptor = files.open_private(self._path, os.O_RDWR | os.O_CREAT)
+        if files.try_lock(descriptor):
+            self.descriptor = descriptor
+        else:
+            os.close(descriptor)
+
+    def problem(self, now: float) -> str | None:
+        """Say why it has not been ours for a while, None as long as that is nothing to tell."""
+        if now - self._tried_since <= WITHOUT_LOCK_S:
+            return None
+        if self._error is not None:
+            return f"{self._path} could not be opened: {self._error.strerror}"
+        return "a submission of an earlier dispatcher is still on its way"

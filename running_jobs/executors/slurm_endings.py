@@ -9,6 +9,7 @@ from typing import Any
 from running_jobs.clocks import Moment
 from running_jobs.ending import end_fields, next_attempt, signal_name
 from running_jobs.executors.slurm_queue import Row
+from running_jobs.executors.slurm_submission import NOT_NOW
 from running_jobs.job import ERROR, STOP, Job
 
 _REASONS = {
@@ -27,7 +28,7 @@ def end_of(job: Job, row: Row | None, now: Moment) -> dict[str, Any]:
     `row` is what Slurm says of it, None if Slurm does not know it any more.
     """
     placed = job.placed or {}
-    end = end_fields(job, placed.get("exit_code"), placed.get("signal"), reason_of(row), now)
+    end = end_fields(job, _whole(placed.get("exit_code")), _whole(placed.get("signal")), reason_of(row), now)
     if asked := job.ending_asked:
         by = f" by {asked['by']}" if asked.get("by") else ""
         verb = "killed" if asked["verb"] == "kill" else "stopped"
@@ -35,6 +36,10 @@ def end_of(job: Job, row: Row | None, now: Moment) -> dict[str, Any]:
     if row is not None and row.state == "CANCELLED":
         return {"status": STOP, **end}
     return next_attempt(job, end, now) if job.has_attempts_left else {"status": ERROR, **end}
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def reason_of(row: Row | None) -> str:
@@ -60,7 +65,13 @@ def exit_of(row: Row) -> str:
     return f"{row.state}{why}, exit code {os.WEXITSTATUS(row.exit_status)}"
 
 
+def is_failed_start(row: Row) -> bool:
+    """Say whether the next submission of an attempt that never began may fare no better than this one."""
+    if not row.is_over or row.was_cancelled_waiting or row.ended_with(NOT_NOW):
+        return False
+    return row.state not in ("NODE_FAIL", "PREEMPTED")
+
+
 def why_not_started(row: Row) -> str:
-    """Say why a job never began whose batch script failed."""
-    where = f"its runner on {row.node or 'a node'} ended before it began"
-    return f"could not start: {where} ({exit_of(row)}); see logs/slurm.log"
+    """Say why a job did not begin whose batch script ended before that."""
+    return f"its runner on {row.node or 'a node'} ended before it began ({exit_of(row)}); see logs/slurm.log"

@@ -25,6 +25,7 @@ _REFUSAL = re.compile(
     r"|violates|exceed|more processors|node count|unable to open file|not allowed|no partition|unspecified",
     re.IGNORECASE,
 )
+_PASSES = re.compile(r"inactive or drain|not available now", re.IGNORECASE)  # though it sounds like a refusal
 _AWAY = re.compile(
     r"contact|connect|timed out|socket|authenticat|credential|protocol|munge|configuration file|zero bytes",
     re.IGNORECASE,
@@ -42,11 +43,21 @@ def key_of(job: Job, settings: Settings) -> Key:
     return Key(job.id, job.attempt + 1, short_hash(form))
 
 
-def command(job: Job, key: Key, settings: Settings, directory: str, wait_s: int) -> list[str]:
+def nonce_for(version: tuple[int, int]) -> str:
+    """Return what tells a submission from all others: its first part says of which version of the job's record."""
+    return f"{short_hash(repr(version))}{os.urandom(4).hex()}"
+
+
+def is_for(version: tuple[int, int], nonce: str) -> bool:
+    """Say whether a submission was made for this version of a job's record."""
+    return nonce.startswith(short_hash(repr(version)))
+
+
+def command(job: Job, settings: Settings, comment: str, wait_s: int) -> list[str]:
     """Return the command line of sbatch; ours comes last, so that it counts. The script is its standard input."""
     return [
         "sbatch", *slurm_options.arguments(job, settings),
-        "--parsable", "--no-requeue", f"--job-name={job.id}", f"--comment={key.comment(directory)}",
+        "--parsable", "--no-requeue", f"--job-name={job.id}", f"--comment={comment}",
         "--export=ALL",  # of the environment that sbatch gets from us: anything else has the node run a login shell
         "--chdir=/", "--output=/dev/null",
         f"--nice={_nice(job, settings)}", *([f"--begin=now+{wait_s}"] if wait_s else []),
@@ -82,13 +93,14 @@ def is_limit(problem: str) -> bool:
 
 
 def is_away(answer: Answer) -> bool:
-    """Say whether Slurm could not be reached, or not in time."""
+    """Say whether Slurm could not be reached, or not in time: it may have taken the job all the same."""
     return (answer.exit_code or 0) <= 0 or _AWAY.search(answer.problem) is not None
 
 
 def is_refusal(answer: Answer) -> bool:
     """Say whether Slurm refused a job for good. What is not known to be that passes: people see why the job waits."""
-    return _REFUSAL.search(answer.problem) is not None and not is_away(answer)
+    said = answer.problem
+    return _REFUSAL.search(said) is not None and _PASSES.search(said) is None and not is_away(answer)
 
 
 def _quoted(word: str) -> str:
