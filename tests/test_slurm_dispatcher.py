@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import select
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from running_jobs import holdups, placements
 from running_jobs.command_line import ENVIRONMENT
 from running_jobs.executors import slurm_calls
+from running_jobs.executors.slurm_when_needed import ALONE_S, SlurmWhenNeeded
 from running_jobs.job import Job, JobStatus
 from running_jobs.summaries import summarize
 
@@ -520,3 +522,51 @@ def test_one_job_that_cannot_be_settled_holds_up_no_other(
     assert Path(turns.store.paths.errors).read_text().count("could not be recorded") == 1
     turns.go(60)
     assert (turns.status(one), turns.store.get(one.id).signal) == ("error", None)  # and what is no signal is none
+
+
+@pytest.fixture
+def guarded(slurm: FakeSlurm, turns: Turns) -> Iterator[SlurmWhenNeeded]:
+    """Give what a dispatcher has of Slurm, with a job to hand over."""
+    needed = SlurmWhenNeeded(turns.store, turns.settings, select.poll())
+    needed.want(turns.queue())
+    yield needed
+
+
+def test_a_fault_of_our_own_is_noted_once_and_costs_no_others(
+    guarded: SlurmWhenNeeded, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, now = guarded._needed(), turns.clock()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("what nobody thought of")
+
+    for name in ("look", "ended", "seconds_to_next", "forget"):
+        monkeypatch.setattr(inner, name, fail)
+    guarded.look(0.0, lambda: False)
+    assert 0 < (guarded.seconds_to_next(guarded._again_at - 1) or 0) <= 1.0
+    for _ in range(3):
+        guarded._again_at = 0.0
+        guarded.look(now, lambda: False)
+    assert Path(turns.store.paths.errors).read_text().count("Slurm's jobs are left alone") == 1
+    assert "what nobody thought of" in str(turns.told.problem)
+    guarded._again_at = 0.0
+    assert guarded.ended(99)
+    assert guarded.seconds_to_next(guarded._again_at) == ALONE_S
+    guarded.forget("20261122-101112-000001")
+
+
+def test_slurm_is_left_alone_for_a_while_after_a_fault(
+    guarded: SlurmWhenNeeded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, looks = guarded._needed(), []
+
+    def fail(now: float, _: object) -> None:
+        looks.append(now)
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(inner, "look", fail)
+    guarded.look(0.0, lambda: False)
+    at = guarded._again_at
+    for now in (at - ALONE_S, at - 1, at):
+        guarded.look(now, lambda: False)
+    assert looks == [0.0, at]
