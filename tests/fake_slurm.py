@@ -138,6 +138,7 @@ class Turns:
         self._programs: dict[int, str] = {}
         self._note_programs()
         self.turns = 0
+        self.is_held = False  # as if all were paused
 
     def again(self, text: str = "[slurm]\n") -> Turns:
         """Have another dispatcher take the place of this one, which is killed."""
@@ -168,7 +169,7 @@ class Turns:
     def turn(self, most_s: float = 1.0) -> None:
         """Do what is due, take the answers of what was asked, and let the time go by until the next look."""
         self.turns += 1
-        self.executor.look(self.clock(), lambda: False)
+        self.executor.look(self.clock(), lambda: self.is_held)
         self.take_answers()
         wait_s = self.executor.seconds_to_next(self.clock())
         self.clock.now += most_s if wait_s is None else min(most_s, max(wait_s, LEAST_S))

@@ -19,6 +19,7 @@ from running_jobs.executors.slurm_when_needed import ALONE_S, SlurmWhenNeeded
 from running_jobs.job import Job, JobStatus
 from running_jobs.summaries import summarize
 
+from .conftest import wait_for
 from .fake_slurm import FakeSlurm, Submission, Turns
 
 OOM = 'echo "$$|OUT_OF_MEMORY|OutOfMemory|main|n1|31744|$name|$comment|" >>rows'
@@ -104,7 +105,8 @@ def test_an_old_cancelled_submission_says_nothing_of_the_one_on_its_way(turns: T
     slurm.put_sbatch("until [ -e go ]; do sleep 0.01; done")
     turns.blocked = {"sbatch"}
     turns.go(20)
-    assert (turns.status(job), len(slurm.submissions)) == ("queued", 3)
+    wait_for(lambda: len(slurm.submissions) == 3)
+    assert turns.status(job) == "queued"
     (slurm.folder / "go").touch()
     turns.blocked = set()
     slurm.say(before.row("CANCELLED"), slurm.submissions[-1].row("PENDING", "Priority"))
@@ -151,6 +153,27 @@ def test_of_two_that_run_before_the_claim_is_seen_none_is_cancelled(turns: Turns
     turns.begin(job, its.slurm_id)
     turns.go(90)
     assert set(slurm.cancelled) == {again.slurm_id}
+
+
+def test_a_job_changed_there_and_back_while_sbatch_is_at_it_is_not_taken_for_cancelled(
+    turns: Turns, slurm: FakeSlurm
+) -> None:
+    slurm.put_sbatch(after="until [ -e go ]; do sleep 0.01; done")
+    turns.blocked = {"sbatch"}
+    job = turns.queue()
+    turns.go(3)
+    (its,) = wait_for(lambda: slurm.submissions)
+    slurm.say(its.row("PENDING", "Priority"))
+    turns.is_held = True
+    for cpus in (2, None):
+        turns.executor.want(turns.change(job, cpus=cpus))
+    turns.go(5)
+    (slurm.folder / "go").touch()
+    turns.blocked = set()
+    turns.take_answers()
+    turns.go(10)
+    assert slurm.cancelled == []
+    assert (turns.status(job), turns.told.jobs[job.id]["why"]) == ("queued", "Priority")
 
 
 # --- starts that fail
@@ -351,6 +374,15 @@ def test_nothing_is_handed_over_before_nodes_know_the_settings(make: Callable[..
     os.rmdir(rubbish)
     turns.go_until(lambda: len(slurm.submissions) == 2)
     assert json.loads(Path(turns.store.paths.for_nodes).read_text())["slurm"]["partition"] == "new"
+
+
+def test_nodes_know_the_settings_of_a_new_dispatcher_before_slurm_answers(turns: Turns, slurm: FakeSlurm) -> None:
+    job, _ = submit(turns, slurm)
+    slurm.be_away()
+    turns = turns.again("grace_seconds = 77\n[slurm]\n")
+    turns.executor.want(turns.store.get(job.id))
+    turns.turn()
+    assert json.loads(Path(turns.store.paths.for_nodes).read_text())["grace_seconds"] == 77
 
 
 def test_what_nodes_are_to_know_is_written_again_where_it_was_removed(turns: Turns, slurm: FakeSlurm) -> None:

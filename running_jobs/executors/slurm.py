@@ -1,8 +1,8 @@
 """Jobs that Slurm runs: handed over when nothing else holds them up, and followed until what became of each is known.
 
-The end that a runner wrote is the truth. Slurm's word counts where there is none, and only for what carries our key:
-it is asked for all jobs in one call, ever more seldom while nothing changes. A controller that does not answer says
-nothing of any job. What was handed over is kept nowhere: another dispatcher asks Slurm first.
+The end that a runner wrote is the truth. Slurm's word counts where there is none, and only for what carries our key, or
+our name and the id that we know: it is asked for all jobs in one call, ever more seldom while nothing changes. That it
+does not answer says nothing of any job. What was handed over is kept nowhere: another dispatcher asks Slurm first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from running_jobs.executors.slurm_handed import Handed, slurm_id_of
 from running_jobs.executors.slurm_leftovers import Leftovers
 from running_jobs.executors.slurm_nodes import Nodes
 from running_jobs.executors.slurm_queue import Key, Row, by_job, newest
-from running_jobs.executors.slurm_records import end_unstarted, may_still_count
+from running_jobs.executors.slurm_records import end_unstarted, is_an_end, may_still_count
 from running_jobs.executors.slurm_settling import Settling
 from running_jobs.executors.slurm_told import Telling
 from running_jobs.executors.slurm_wishes import Wishes
@@ -134,10 +134,11 @@ class SlurmExecutor:
             if problem := self._lock.problem(now):
                 self._tell(problem, now)
             return
+        problem = self._nodes.problem(now)
         self._cancel_what_is_late(now)
         self._asking.ask_if_due(now)
         if self._is_known and self._telling.problem is None:
-            if problem := self._nodes.problem(now):
+            if problem:
                 self._tell(problem, now)
             else:
                 self._hand_over(now, is_held)
@@ -202,9 +203,10 @@ class SlurmExecutor:
         self._submitting -= 1
         handed.since = now = self._clock()
         slurm_id = sbatch.id_in(answer.out) if answer.exit_code == 0 else None
-        if self._handed.get(job_id) is not handed:  # it was changed or ended meanwhile
+        followed = self._handed.get(job_id)
+        if followed is not handed:  # it was changed or ended meanwhile, perhaps there and back
             self._leftovers.note(now)
-            if slurm_id:
+            if slurm_id and (followed is None or followed.nonce != handed.nonce):
                 self._leftovers.cancel_if_waiting(slurm_id)
             self._asking.soon()
         elif answer.exit_code == 0:
@@ -259,9 +261,10 @@ class SlurmExecutor:
 
     def _take_in(self, rows: list[Row], now: float) -> None:
         told = by_job(rows)
+        done_with = self._leftovers.done_with
         for job_id, key in list(self._wishes.items()):
             same = (row for row in told.get(job_id, ()) if row.key == key)
-            self._adopt(key, [row for row in same if not self._leftovers.is_done_with(row)])
+            self._adopt(key, [row for row in same if row.slurm_id not in done_with])
         ours = set()
         for job_id, handed in list(self._handed.items()):
             its_row = handed.row_among(told.get(job_id, ()))
@@ -281,7 +284,7 @@ class SlurmExecutor:
     def _adopt(self, key: Key, rows: list[Row]) -> None:
         """Follow what a dispatcher before us handed over like this; at the first answer, also what is over since."""
         found = newest(rows)
-        if found is None or not (found.goes_on or (not self._is_known and self._says_something(found, rows))):
+        if found is None or not (found.goes_on or (not self._is_known and is_an_end(self._store, found, rows))):
             return
         with contextlib.suppress(JobsError, OSError):
             context = self._store.get(key.job_id).context
@@ -290,12 +293,6 @@ class SlurmExecutor:
                 self._wishes.count_failed_starts(key, failed)
             self._wishes.drop(key.job_id)
             self._handed[key.job_id] = Handed(key.attempt, key.form, context, 0.0, found.slurm_id, found.nonce)
-
-    def _says_something(self, row: Row, rows: list[Row]) -> bool:
-        """Say whether an end tells something of its job: we may have cancelled it ourselves before the job changed."""
-        if not row.was_cancelled_waiting:
-            return True
-        return rows == [row] and sbatch.is_for(self._store.version(row.key.job_id), row.nonce)
 
     # --- what became of those that are over
 

@@ -23,7 +23,7 @@ class Leftovers:
         self._seen: set[str] = set()  # in the last answer
         self._to_cancel_if_waiting: set[str] = set()
         self._to_cancel: set[str] = set()
-        self._done_with: set[str] = set()
+        self.done_with: set[str] = set()  # what becomes of them says nothing of their jobs
 
     def __bool__(self) -> bool:
         return self._may_be
@@ -36,22 +36,14 @@ class Leftovers:
         """Look for nothing any more, unless something was noted: Slurm does not answer, and nobody waits for it."""
         self._may_be = self._noted_at is not None and now - self._noted_at < GIVE_UP_AFTER_S
 
-    def is_done_with(self, row: Row) -> bool:
-        """Say whether what becomes of it says nothing of its job any more."""
-        return row.slurm_id in self._done_with
-
-    def be_done_with(self, slurm_id: str) -> None:
-        """Conclude nothing from what becomes of it."""
-        self._done_with.add(slurm_id)
-
     def cancel(self, slurm_id: str) -> None:
         """Have something cancelled that nobody wants; nothing is concluded from that."""
-        self._done_with.add(slurm_id)
+        self.done_with.add(slurm_id)
         self._to_cancel.add(slurm_id)
 
     def cancel_if_waiting(self, slurm_id: str) -> None:
         """Have it cancelled unless it has begun: then its runner finds out itself."""
-        self._done_with.add(slurm_id)
+        self.done_with.add(slurm_id)
         self._to_cancel_if_waiting.add(slurm_id)
 
     def cancel_what_counts(self, slurm_id: str) -> None:
@@ -62,7 +54,7 @@ class Leftovers:
         self, rows: list[Row], ours: Collection[str], is_wanted: Callable[[Row], bool], asked_at: float, busy: bool
     ) -> None:
         """Take note of an answer. `busy` says whether something is on its way to Slurm that no answer names yet."""
-        self._done_with &= {row.slurm_id for row in rows}
+        self.done_with &= {row.slurm_id for row in rows}
         unclaimed = [row for row in rows if row.goes_on and row.is_told_by_comment and row.slurm_id not in ours]
         strange = [row for row in unclaimed if not is_wanted(row)]
         for row in strange:

@@ -11,6 +11,7 @@ from running_jobs.errors import JobsError, NoSuchJob
 from running_jobs.executors.slurm_endings import end_of
 from running_jobs.executors.slurm_handed import Handed
 from running_jobs.executors.slurm_queue import Row
+from running_jobs.executors.slurm_submission import is_for
 from running_jobs.job import ACTIVE, QUEUED, Job, JobStatus, to_iso
 from running_jobs.store import JobStore
 
@@ -48,3 +49,14 @@ def may_still_count(store: JobStore, row: Row) -> bool:
         return True
     to_come = job.attempt + (job.status is QUEUED)
     return job.is_slurms and job.status in (QUEUED, ACTIVE) and to_come == row.key.attempt
+
+
+def is_an_end(store: JobStore, row: Row, rows: list[Row]) -> bool:
+    """Say whether a row tells the end of an attempt that a dispatcher before us handed over, the last of those `rows`.
+
+    A cancelled one does only if it was made for the job's record as it is: else that dispatcher may have cancelled it
+    itself, because the job was changed.
+    """
+    if not row.was_cancelled_waiting:
+        return True
+    return rows == [row] and is_for(store.version(row.key.job_id), row.nonce)

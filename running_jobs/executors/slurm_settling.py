@@ -64,7 +64,7 @@ class Settling:
         if row is None:
             not_taken = handed.problem
         else:
-            self._leftovers.be_done_with(row.slurm_id)
+            self._leftovers.done_with.add(row.slurm_id)
         if row is not None and row.was_cancelled_waiting:
             self._end(job, handed, STOP, "cancelled in Slurm (scancel) before it started")
             return
