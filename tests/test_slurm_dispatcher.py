@@ -340,6 +340,20 @@ def test_a_program_that_cannot_be_watched_is_ended(
     assert not [child for child in psutil.Process().children(recursive=True) if "sbatch" in " ".join(child.cmdline())]
 
 
+def test_an_answer_that_cannot_be_read_is_asked_for_again(
+    turns: Turns, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise MemoryError
+
+    turns.queue()
+    with monkeypatch.context() as patch:
+        patch.setattr(slurm_calls.os, "pread", refuse)
+        turns.go(5)
+    assert turns.told.problem == "squeue said what is no list of jobs: ''"
+    turns.go_until(lambda: slurm.submissions)
+
+
 def test_a_folder_in_place_of_the_lock_is_cleared_away(turns: Turns, slurm: FakeSlurm) -> None:
     os.mkdir(turns.store.paths.slurm_lock)
     Path(turns.store.paths.slurm_lock, "file").touch()

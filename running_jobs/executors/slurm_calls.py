@@ -172,6 +172,8 @@ def _content(descriptor: int) -> str:
     try:
         size = min(os.fstat(descriptor).st_size, MAX_ANSWER_BYTES)
         return os.pread(descriptor, size, 0).decode(errors="replace")
+    except (OSError, MemoryError):  # then it said nothing that can be understood
+        return ""
     finally:
         os.close(descriptor)
 
