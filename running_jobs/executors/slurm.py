@@ -14,6 +14,7 @@ import select
 import time
 from collections.abc import Callable
 
+from running_jobs import files
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import InvalidJob, JobsError
 from running_jobs.executors import slurm_submission as sbatch
@@ -189,7 +190,7 @@ class SlurmExecutor:
                     self._submit(job, version, now)
             self._wishes.drop(job_id)  # whatever else it is now, it is looked at for that
 
-    def _submit(self, job: Job, version: tuple[int, int], now: float) -> None:
+    def _submit(self, job: Job, version: files.Version, now: float) -> None:
         key, nonce = sbatch.key_of(job, self._settings), sbatch.nonce_for(version)
         wait_s = math.ceil(seconds_left(job.not_before, job.timer, moment(self._store.clock())))
         argv = sbatch.command(job, self._settings, key.comment(self._directory, nonce), wait_s)

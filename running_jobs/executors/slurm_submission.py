@@ -6,7 +6,7 @@ import os
 import re
 import zlib
 
-from running_jobs import slurm_options
+from running_jobs import files, slurm_options
 from running_jobs.engine import COMMANDS, PACKAGE, PYTHON
 from running_jobs.executors.slurm_calls import Answer
 from running_jobs.executors.slurm_queue import Key
@@ -43,12 +43,12 @@ def key_of(job: Job, settings: Settings) -> Key:
     return Key(job.id, job.attempt + 1, short_hash(form))
 
 
-def nonce_for(version: tuple[int, int]) -> str:
+def nonce_for(version: files.Version) -> str:
     """Return what tells a submission from all others: its first part says of which version of the job's record."""
     return f"{short_hash(repr(version))}{os.urandom(4).hex()}"
 
 
-def is_for(version: tuple[int, int], nonce: str) -> bool:
+def is_for(version: files.Version, nonce: str) -> bool:
     """Say whether a submission was made for this version of a job's record."""
     return nonce.startswith(short_hash(repr(version)))
 
