@@ -124,6 +124,16 @@ def test_a_scancel_while_no_dispatcher_lives_holds(turns: Turns, slurm: FakeSlur
     assert len(slurm.submissions) == 1
 
 
+def test_a_duplicate_that_was_cancelled_beside_another_is_no_scancel(turns: Turns, slurm: FakeSlurm) -> None:
+    job, its = submit(turns, slurm)
+    other = its._replace(slurm_id=str(int(its.slurm_id) - 1), comment=f"{its.comment[:-8]}00000000")
+    turns = turns.again()
+    slurm.say(other.row("FAILED", node="n1", status=75 << 8), its.row("CANCELLED"))
+    turns.executor.want(turns.store.get(job.id))
+    turns.go_until(lambda: len(slurm.submissions) == 2)
+    assert turns.status(job) == "queued"
+
+
 def test_a_cancelling_of_our_own_while_a_job_was_changed_is_no_scancel(turns: Turns, slurm: FakeSlurm) -> None:
     job, its = submit(turns, slurm)
     turns = turns.again()
