@@ -109,7 +109,7 @@ class Attempt(ABC):
 
     @abstractmethod
     def write(self, decide: Decision, tell: bool = True) -> Job | None:
-        """Change the job as OwnRecord.change does."""
+        """Change the job as JobStore.update does; what no reader has to be told of may be left out of the journal."""
 
     def written_version(self) -> Version:
         """Return the version of the record that was written last; zeros if that is not known."""

@@ -1,4 +1,4 @@
-"""What the command line prints: lists, one job, logs as they grow. Changes nothing."""
+"""What the command line prints: records, logs as they grow. Changes nothing."""
 
 from __future__ import annotations
 

@@ -141,7 +141,8 @@ class Creation:
         noted = os.pread(lock, _ID_BYTES, 0).decode(errors="replace").strip()
         last = noted if is_job_id(noted) else max(self._ids(), default="")
         job_id = next_id(last, now_s)
-        while os.path.lexists(self._paths.json(job_id)) or os.path.lexists(self._paths.out(job_id)):
+        paths = (self._paths.json, self._paths.out, self._paths.err)
+        while any(os.path.lexists(path(job_id)) for path in paths):
             last, job_id = job_id, next_id(job_id, now_s)  # somebody laid files there by hand
         if not is_job_id(job_id):
             raise InvalidJob("id", f"no id sorts after {last}; remove the job of that name")

@@ -33,14 +33,13 @@ def main(data: str) -> None:
     os.umask(0o077)
     _detach_from_terminal()
     os.closerange(lock + 1, 1 << 20)
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGIO):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a descriptor for each runner; commands get theirs back
     try:
         dispatcher = Dispatcher(store, settings, lock)
         sign(lock)
-        store.files.drop_spares()
         rehearse(settings)
         gc.collect()
         gc.disable()

@@ -74,7 +74,7 @@ class Dispatcher:
         self.look_at_all()
         while True:
             now = time.monotonic()
-            if not files.names(self.store.paths.dispatcher_lock, self.lock_file):
+            if not files.is_at(self.store.paths.dispatcher_lock, self.lock_file):
                 return  # the folder was removed or replaced: whoever needs us starts another
             self.look_at_changed()
             if now >= self.look_around_at:
@@ -304,7 +304,6 @@ class Dispatcher:
         Whoever queues a job pokes first and looks at the lock then: either that poke failed before our last
         look, or the lock was free and they start another.
         """
-        self.store.files.drop_spares()
         self.pokes.close()
         fcntl.flock(self.lock, fcntl.LOCK_UN)
         if not has_work(self.store):

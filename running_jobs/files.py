@@ -18,7 +18,7 @@ from running_jobs.errors import NOT_OURS, LockTimeout
 
 PRIVATE = 0o600
 LOCK_WAIT_S = 10.0
-Version = tuple[int, int, int]  # inode, time in ns, size: whenever a file is replaced or written over, one changes
+Version = tuple[int, int, int]  # inode, time in ns, size: one changes when a file is replaced
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -212,11 +212,11 @@ def is_locked(path: str) -> bool:
 
 def names_file(path: str, descriptor: int) -> bool:
     """Say whether path still names the open file."""
-    return names(path, os.fstat(descriptor))
+    return is_at(path, os.fstat(descriptor))
 
 
-def names(path: str, opened: os.stat_result) -> bool:
-    """Say whether path names the file that this was told of."""
+def is_at(path: str, opened: os.stat_result) -> bool:
+    """Say whether path names the file that `opened` tells of."""
     try:
         named = os.lstat(path)
     except FileNotFoundError:
@@ -230,7 +230,7 @@ def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
         descriptor, opened = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             wait_for_lock(descriptor, path, wait_s)
-            if names(path, opened):
+            if is_at(path, opened):
                 return descriptor
         except BaseException:
             os.close(descriptor)

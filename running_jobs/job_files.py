@@ -1,6 +1,7 @@
 """The files of jobs on the disk: read, written with the journal's line, removed. Decides nothing.
 
-Whoever writes or removes holds the store's lock. A change on a full disk goes into the room kept for that.
+Whoever writes or removes holds the store's lock; or the job's own,
+for what is only prepared. A change on a full disk goes into the room kept for that.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from running_jobs import files, folders, recycled, reserve
+from running_jobs import files, folders, reserve
 from running_jobs.errors import InvalidJob, NoSuchJob, UnreadableJob
 from running_jobs.files import Version
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, JobStatus, is_job_id
@@ -43,13 +44,7 @@ class JobFiles:
 
     def read(self, job_id: str) -> Job:
         """Read a job. Raise NoSuchJob or UnreadableJob."""
-        content = self.content(job_id)
-        try:
-            return Job.from_json(job_id, content)
-        except UnreadableJob:  # or was it replaced while it was being opened, and written over before it was read?
-            if (again := self.content(job_id)) == content:
-                raise
-            return Job.from_json(job_id, again)
+        return Job.from_json(job_id, self.content(job_id))
 
     def content(self, job_id: str) -> bytes:
         """Return what is in a job's record. Raise as read does."""
@@ -71,27 +66,27 @@ class JobFiles:
     def note_session(self, job_id: str, session: int, earliest: int, latest: int) -> None:
         """Note which session a job's command has, and between which ticks since boot it began.
 
-        The note stands in the marker, which becomes the record of the end. If it cannot be written, there are other
-        ways to know the command.
+        The note stands where the record of the end is to be, until that takes its place. If it cannot be written, there
+        are other ways to know the command.
         """
         with contextlib.suppress(OSError):
-            recycled.write_over(self.paths.marker(job_id), b"%d %d %d" % (session, earliest, latest), sync=False)
+            files.write_anew(self.paths.prepared(job_id), b"%d %d %d" % (session, earliest, latest), sync=False)
 
     def noted_session(self, job_id: str) -> tuple[int, int, int] | None:
         """Return what note_session wrote last, or None."""
         try:
-            session, earliest, latest = files.read_bounded(self.paths.marker(job_id), _NOTE_BYTES).split()
+            session, earliest, latest = files.read_bounded(self.paths.prepared(job_id), _NOTE_BYTES).split()
             return int(session), int(earliest), int(latest)
         except (OSError, ValueError):
             return None
 
-    def unmark(self, job_id: str, is_first: bool = False) -> None:
+    def unmark(self, job_id: str, is_alone: bool = False) -> None:
         """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
 
         So goes what stands where the next record is to be: one that a killed runner did not publish, or the note. The
-        runner of a first attempt had none before it, and published its own.
+        marker `is_alone` where there can be neither.
         """
-        beside = () if is_first else (self.paths.prepared(job_id), self.paths.prepared_untold(job_id))
+        beside = () if is_alone else (self.paths.prepared(job_id), self.paths.prepared_untold(job_id))
         for path in (self.paths.marker(job_id), *beside):
             with contextlib.suppress(OSError):
                 folders.remove(path)
@@ -106,7 +101,9 @@ class JobFiles:
             os.close(files.make_private_file(path))
 
     def discard_unfinished(self, job_id: str) -> None:
-        """Remove a record of which nothing came, and the logs that were made with it."""
+        """Remove a record of which nothing came, and the logs made with it; not those of a job that is there."""
+        if os.path.lexists(self.paths.json(job_id)):
+            return
         for path in (self.paths.unfinished(job_id), self.paths.out(job_id), self.paths.err(job_id)):
             with contextlib.suppress(OSError):
                 os.unlink(path)
@@ -122,57 +119,28 @@ class JobFiles:
         self._become(job, self.paths.unfinished(job.id), job.status.value, detail, False)
 
     def prepare(self, job: Job, is_told: bool) -> Prepared:
-        """Write the next record of a job where nobody looks for it. Raise OSError.
+        """Write the next record of a job beside it. Raise OSError.
 
         Only for whoever holds the job's own lock. One of which no reader of the journal is told has a place of its own.
         """
-        content = _content_of(job, MAX_JSON_BYTES)
-        if not is_told:
-            path = self.paths.prepared_untold(job.id)
-            return Prepared(path, files.write_anew(path, content, self.sync))
-        marker, path = self.paths.marker(job.id), self.paths.prepared(job.id)
-        with contextlib.suppress(OSError):
-            if job.is_settled and (version := recycled.write_over(marker, content, self.sync)):
-                return Prepared(marker, version)
-        with contextlib.suppress(OSError):
-            os.rename(self.paths.spare(os.getpid()), path)
-            if version := recycled.write_over(path, content, self.sync):
-                return Prepared(path, version)
-            os.unlink(path)
-        return Prepared(path, files.write_anew(path, content, self.sync))
+        path = self.paths.prepared(job.id) if is_told else self.paths.prepared_untold(job.id)
+        return Prepared(path, files.write_anew(path, _content_of(job, MAX_JSON_BYTES), self.sync))
 
-    def discard_prepared(self, job_id: str, prepared: Prepared) -> None:
+    def discard_prepared(self, prepared: Prepared) -> None:
         """Remove what was prepared, and is not to be published."""
-        if prepared.path != self.paths.marker(job_id):
-            with contextlib.suppress(OSError):
-                os.unlink(prepared.path)
+        with contextlib.suppress(OSError):
+            os.unlink(prepared.path)
 
     def publish_prepared(self, job: Job, prepared: Prepared, before: JobStatus | None) -> None:
         """Make what was prepared a job's record, with its line in the journal. Raise OSError with nothing changed.
 
         `before` is the job's status until then; None for what no reader of the journal has to know: without a line.
         """
-        record = self.paths.json(job.id)
-        if prepared.path == self.paths.marker(job.id):
-            with contextlib.suppress(OSError):  # what is replaced now is for the next job
-                os.link(record, self.paths.spare(os.getpid()), follow_symlinks=False)
         if before is None:
-            os.rename(prepared.path, record)
+            os.rename(prepared.path, self.paths.json(job.id))
         else:
             is_failed = is_failed_attempt(before, job)
             self._become(job, prepared.path, status_word(before, job), job.reason or "", is_failed)
-
-    def drop_spare(self) -> None:
-        """Remove the file that this process kept for its next job."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.paths.spare(os.getpid()))
-
-    def drop_spares(self) -> None:
-        """Remove the files that any runners keep for their next jobs; one that lives makes itself another."""
-        with contextlib.suppress(OSError):
-            for name in os.listdir(self.paths.run):
-                if name.startswith("spare-"):
-                    os.unlink(f"{self.paths.run}/{name}")
 
     def write(self, job: Job, status: str, detail: str, failed: bool, is_wish: bool) -> None:
         """Write a change, on a full disk into the room kept for that: a job that filled it can still be ended.

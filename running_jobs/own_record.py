@@ -53,12 +53,12 @@ class OwnRecord:
                 is_published = True
                 self.version = prepared.version
                 if job.is_settled:
-                    files.unmark(self._job_id, is_first=job.attempt == 1)
+                    files.unmark(self._job_id, is_alone=job.attempt == 1)  # what was prepared is published
         except (OSError, StorageFailed):
             return is_published
         finally:
             if not is_published:
-                files.discard_prepared(self._job_id, prepared)
+                files.discard_prepared(prepared)
         return True
 
 

@@ -65,7 +65,7 @@ class JobPaths:
         return f"{self.data}/.{job_id}.json.new"
 
     def prepared(self, job_id: str) -> str:
-        """Return the path of a job's next record while its runner writes it."""
+        """Return the path of a job's next record while its runner writes it, and of a note until then."""
         return f"{self.data}/.{job_id}.json.next"
 
     def prepared_untold(self, job_id: str) -> str:
@@ -85,15 +85,11 @@ class JobPaths:
         return f"{self.data}/run/awaited/{job_id}"
 
     def marker(self, job_id: str) -> str:
-        """Return the path of the file that stands for a job that is not settled.
+        """Return the path of the file that stands for a job that is not settled; what it holds says nothing.
 
-        Once the job is claimed, the file is its runner's: it holds a note of the session, and becomes the last record.
+        It may be a second name of the record that the job was queued with.
         """
         return f"{self.data}/run/open/{job_id}"
-
-    def spare(self, pid: int) -> str:
-        """Return the path of the file that a runner keeps for its next job's record."""
-        return f"{self.data}/run/spare-{pid}"
 
 
 def data_of(environ: Mapping[str, str]) -> str | None:

@@ -44,7 +44,6 @@ def declare_lost(store: JobStore, job_id: str) -> bool:
             return _lost(now, stuck, moment(store.clock())) if (now.status, now.pid) == (ACTIVE, job.pid) else None
 
         store.update(job_id, decide)
-        store.files.drop_spares()  # among them the one of its runner
         with contextlib.suppress(OSError):
             os.rmdir(store.paths.results(job_id))  # only goes if it is empty
         return False

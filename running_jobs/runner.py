@@ -28,7 +28,6 @@ CLAIM_WAIT_S = 5.0
 def become_runner() -> None:
     """Make this process fit for running attempts, once: single-threaded, and a child of init."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
-    signal.signal(signal.SIGIO, signal.SIG_IGN)  # for recycled.write_over
     become_parent()
     become_subreaper()
 

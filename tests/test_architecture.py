@@ -47,7 +47,7 @@ LAYERS = [
         "matching",
         "workers",
     },
-    {"recycled", "journal", "records", "processes", "logs", "child", "placements"},
+    {"journal", "records", "processes", "logs", "child", "placements"},
     {"clocks", "reserve", "family", "engine", "growth", "postponed", "watching", "sampling", "samples"},
     {"spec", "http_spec", "scheduling", "ending", "job_files", "data_directory", "gpu"},
     {"awaited", "summaries"},

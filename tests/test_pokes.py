@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from running_jobs.actions import Actions
+from running_jobs.dispatcher import Dispatcher
 from running_jobs.pokes import DEAF_S, Pokes
 from running_jobs.store import JobStore
 from running_jobs.wake import poke
 
-from .conftest import wait_for, wait_for_end, wait_for_status
+from .conftest import wait_for_end, wait_for_status
 
 
 @pytest.fixture
@@ -60,18 +62,22 @@ def test_who_has_a_free_slot_is_never_deaf(store: JobStore, ear: tuple[Pokes, se
     assert len(poller.poll(0)) == 1
 
 
-def test_what_else_there_is_to_do_is_done_while_no_slot_is_free(configure, tmp_path: Path) -> None:
+def test_a_dispatcher_that_is_deaf_sleeps_no_longer(actions: Actions, store: JobStore) -> None:
+    store.prepare()
+    dispatcher = Dispatcher(store, actions.settings, 0)
+    now = time.monotonic()
+    assert dispatcher.seconds_to_sleep(now, 0.015) == pytest.approx(0.015)
+    assert dispatcher.seconds_to_sleep(now) > 1
+
+
+def test_a_job_that_is_stopped_while_no_slot_is_free_is_let_go_at_once(configure, tmp_path: Path) -> None:
+    """Nothing wakes the dispatcher but pokes that it does not hear at first."""
     actions = configure("slots = 1\n")
     busy = actions.submit({"command": {"type": "exec", "cmd": "sleep 1000"}, "start": True})
     wait_for_status(actions.store, busy.id, "active")
-    told = tmp_path / "told"
-    callback = {"type": "exec", "cmd": f"echo $JOB_ID >> {told}"}
-    waiting = [
-        actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True, "callback_done": callback})
-        for _ in range(20)
-    ]
-    for job in waiting:
-        actions.stop(job.id, "vera")
-    wait_for(lambda: told.exists() and len(told.read_text().splitlines()) == 20)
+    first = actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True})
+    after = actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True, "after": [first.id]})
+    actions.stop(first.id, "vera")
+    assert wait_for_end(actions.store, after.id).reason == f"job {first.id} ended stop"
     actions.kill(busy.id, "vera")
     wait_for_end(actions.store, busy.id)

@@ -357,3 +357,36 @@ def test_a_session_that_only_a_note_tells_is_ended(store: JobStore) -> None:
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             left.kill()
+
+
+SETTLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from running_jobs.runner import become_runner, run_attempt
+from running_jobs.settings import Settings
+from running_jobs.store import JobStore
+
+store = JobStore(sys.argv[2])
+become_runner()
+for job_id in sys.argv[3:]:
+    print(run_attempt(store, Settings(data=sys.argv[2]), job_id, store.version(job_id)).settled)
+"""
+
+
+def test_a_runner_says_which_jobs_need_no_further_look(store: JobStore) -> None:
+    store.prepare()
+    callback = {"type": "exec", "cmd": "true"}
+    jobs = [
+        store.create(Job(id="", status=QUEUED, command={"type": "exec", "cmd": cmd}, cwd="/", **options))
+        for cmd, options in (
+            ("true", {}),
+            ("exit 1", {}),
+            ("exit 1", {"retries": 1}),
+            ("true", {"callback_done": callback}),
+            ("exit 1", {"callback_failed": callback}),
+            ("true", {"callback_failed": callback}),
+        )
+    ]
+    words = [sys.executable, "-I", "-S", "-c", SETTLED, str(PROJECT), store.paths.data, *(job.id for job in jobs)]
+    said = subprocess.run(words, check=True, timeout=60, capture_output=True, text=True).stdout.split()
+    assert said == ["done", "error", "None", "None", "None", "done"]

@@ -29,7 +29,7 @@ class Queue:
     def submit(self, number: int) -> None:
         """Store a job durably."""
         path = f"{self.folder}/{number}"
-        _write(f"{path}.new", RECORDS[0], os.O_EXCL)
+        _write(f"{path}.new", RECORDS[0])
         for ending in ("out", "err"):
             os.close(os.open(f"{path}.{ending}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with self._door():
@@ -45,20 +45,20 @@ class Queue:
         logs = [os.open(f"{path}.{ending}", os.O_WRONLY | os.O_APPEND) for ending in ("out", "err")]
         fcntl.flock(logs[0], fcntl.LOCK_EX)
         os.mkdir(f"{path}.files", 0o700)
-        spare, marker = f"{self.folder}/spare-{os.getpid()}", f"{self.folder}/open/{number}"
-        _write(spare, RECORDS[1])
-        with self._door():
-            os.rename(spare, f"{path}.json")
+        self._change(path, RECORDS[1])
         outputs = [(os.POSIX_SPAWN_DUP2, log, descriptor) for descriptor, log in enumerate(logs, 1)]
         shell = ["/bin/sh", "-c", "true"]
         os.waitpid(os.posix_spawn(shell[0], shell, os.environ, file_actions=outputs, setsid=True), 0)
-        _write(marker, RECORDS[2])
-        os.link(f"{path}.json", spare)
-        with self._door():
-            os.rename(marker, f"{path}.json")
+        self._change(path, RECORDS[2])
+        os.unlink(f"{self.folder}/open/{number}")
         os.rmdir(f"{path}.files")
         for log in logs:
             os.close(log)
+
+    def _change(self, path: str, record: bytes) -> None:
+        _write(f"{path}.next", record)
+        with self._door():
+            os.rename(f"{path}.next", f"{path}.json")
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[None]:
@@ -71,9 +71,8 @@ class Queue:
         os.close(lock)
 
 
-def _write(path: str, record: bytes, how: int = 0) -> None:
-    """Write a record durably, over what is there unless `how` says otherwise."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+def _write(path: str, record: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.write(file, record)
     os.fsync(file)
     os.close(file)

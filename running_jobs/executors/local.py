@@ -20,7 +20,7 @@ from typing import NamedTuple
 from running_jobs.child import inheritance
 from running_jobs.errors import JobsError
 from running_jobs.files import Version
-from running_jobs.job import JobStatus
+from running_jobs.job import DONE
 from running_jobs.processes import rename_self
 from running_jobs.runner import become_runner, run_attempt
 from running_jobs.settings import Settings
@@ -33,7 +33,7 @@ WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispa
 DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: what it had open is closed in any order
 MOST_JOBS = 50  # in one runner: what it touches of its memory is its own from then on
 LEAVE = b"leave"
-DONE, SETTLED_WELL, SETTLED = b".", b"+", b"-"  # what a runner reports: the latter two if nothing is left to do for it
+RAN, SETTLED_WELL, SETTLED = b".", b"+", b"-"  # what a runner reports: the latter two if nothing is left to do for it
 MAX_ORDER_BYTES = 200
 
 
@@ -80,18 +80,16 @@ class LocalExecutor:
         if report:
             self._spare.append((now + SPARE_S, runner))
         else:
-            self._let_go(runner)
-        return report == SETTLED_WELL if report in (SETTLED_WELL, SETTLED) else None
+            runner.close()
+        return {SETTLED_WELL: True, SETTLED: False}.get(report)
 
     def dismiss(self, now: float) -> None:
         """Let the runners go that had nothing to do for a while."""
         while self._spare and self._spare[0][0] <= now:
             runner = self._spare.pop(0)[1]
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 os.write(runner.orders, LEAVE)
-                runner.close()
-            except BrokenPipeError:
-                self._let_go(runner)
+            runner.close()
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when the next one is to be dismissed, None if there is none."""
@@ -101,15 +99,10 @@ class LocalExecutor:
         try:
             os.write(runner.orders, order)
         except BrokenPipeError:
-            self._let_go(runner)
+            runner.close()
             raise
         self._busy[runner.reports] = runner
         return runner.reports
-
-    def _let_go(self, runner: _Runner) -> None:
-        """Take notice that a runner is gone; one that was killed did not take along what it kept."""
-        runner.close()
-        self._store.files.drop_spares()
 
     def _fork(self) -> _Runner:
         opened: list[int] = []
@@ -158,8 +151,6 @@ class LocalExecutor:
                 os.write(reports, report)
         except BrokenPipeError:
             order = b""
-        finally:
-            self._store.files.drop_spare()
         with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             ensure_dispatcher(self._settings, PROBED_S if order else DYING_S)
@@ -173,7 +164,9 @@ class LocalExecutor:
             ran = run_attempt(self._store, self._settings, job_id, (int(version[0]), int(version[1]), int(version[2])))
             if not ran.leaves_nothing:
                 return b""
-            return DONE if ran.settled is None else SETTLED_WELL if ran.settled is JobStatus.DONE else SETTLED
+            if ran.settled is None:
+                return RAN
+            return SETTLED_WELL if ran.settled is DONE else SETTLED
         except (JobsError, OSError) as error:
             self._store.note_error(f"{job_id} was not run: {error}")
         except BaseException:
