@@ -11,10 +11,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from running_jobs import files, folders
+from running_jobs.creation import Creation
 from running_jobs.errors import (
     AmbiguousId,
     ForbiddenTransition,
@@ -26,7 +28,19 @@ from running_jobs.errors import (
     WrongState,
 )
 from running_jobs.housekeeping import open_jobs
-from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, TRANSITIONS, Job, JobStatus, is_job_id, next_id
+from running_jobs.job import (
+    ACTIVE,
+    DONE,
+    ERROR,
+    IDLE,
+    QUEUED,
+    TRANSITIONS,
+    Job,
+    JobStatus,
+    id_from_microseconds,
+    is_job_id,
+    next_id,
+)
 from running_jobs.store import JobStore
 
 from .conftest import PROJECT
@@ -334,3 +348,32 @@ def test_what_a_killed_submitter_left_goes_after_the_next_boot(store: JobStore, 
     open_jobs(store, "the next boot")
     assert not left.exists()
     assert young.exists()
+
+
+def test_whoever_is_interrupted_after_a_job_was_published_leaves_it_whole(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = Creation._publish
+
+    def interrupted(self: Creation, *args: Any) -> None:
+        publish(self, *args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Creation, "_publish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"}))
+    [job_id] = store.ids()
+    assert os.path.exists(store.paths.out(job_id))
+    assert os.path.exists(store.paths.err(job_id))
+
+
+@pytest.mark.parametrize("kind", ["json", "out", "err"])
+def test_an_id_of_which_somebody_has_a_file_is_passed_over(data: Path, kind: str) -> None:
+    store = JobStore(str(data), clock=lambda: 1_000_000.0)
+    store.prepare()
+    theirs = data / f"{id_from_microseconds(1_000_000_000_000)}.{kind}"
+    theirs.write_text("theirs")
+    assert store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"})).id == id_from_microseconds(
+        1_000_000_000_001
+    )
+    assert theirs.read_text() == "theirs"
