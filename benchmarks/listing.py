@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -30,10 +32,24 @@ def measure(scale: Scale, below: Path) -> list[Row]:
         fill(many, scale.many, JobStatus.DONE)
         rows = _cold_rows([_seconds_to_first_page(many) for _ in range(scale.rounds)], scale.many)
         port, other_port = free_port(), free_port()
-        server = stack.enter_context(served(serve_command(many, port), port))
-        stack.enter_context(served(serve_command(few, other_port), other_port))
-        rows += [_compared(scale, what, get(path), port, other_port) for what, path in PAGES.items()]
+        processors = sorted(os.sched_getaffinity(0))
+        with _only_on(processors[-1]):  # both on the same: one that shares it with us takes half as long again
+            server = stack.enter_context(served(serve_command(many, port), port))
+            stack.enter_context(served(serve_command(few, other_port), other_port))
+        with _only_on(processors[0]):
+            rows += [_compared(scale, what, get(path), port, other_port) for what, path in PAGES.items()]
         return [*rows, *_memory_rows(psutil.Process(server.process.pid), scale.many)]
+
+
+@contextlib.contextmanager
+def _only_on(processor: int) -> Iterator[None]:
+    """Use one processor, and have what is started meanwhile use that one for ever."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {processor})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _seconds_to_first_page(actions: Actions) -> tuple[float, float]:
