@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 
 from running_jobs import files, folders
 from running_jobs.errors import NoSuchJob, UnreadableJob
@@ -12,6 +13,7 @@ from running_jobs.paths import JobPaths
 from running_jobs.store import JobStore
 
 UNFINISHED_S = 3600  # nobody takes that long to store a job
+_UNFINISHED = re.compile(r"\.(.+)\.json\.(?:new|next|session)")
 
 
 def has_work(store: JobStore) -> bool:
@@ -47,17 +49,26 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
 
 
 def _remove_unfinished(store: JobStore) -> None:
-    """Remove the records that nobody came to finish, with their logs: whoever wrote them was killed."""
+    """Remove the records that nobody came to finish, with the logs of new jobs: whoever wrote them was killed."""
     with contextlib.suppress(OSError), os.scandir(store.paths.data) as entries:
         for entry in entries:
-            if entry.name.startswith(".") and entry.name.endswith(".json.new") and is_job_id(entry.name[1:-9]):
+            found = _UNFINISHED.fullmatch(entry.name)
+            if found and is_job_id(found[1]):
                 with contextlib.suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_mtime < store.clock() - UNFINISHED_S:
-                        job_id = entry.name[1:-9]
-                        if os.path.lexists(store.paths.json(job_id)):  # a change of it, not its beginning
-                            os.unlink(entry.path)
-                        else:
-                            _remove_beginnings(store.paths, job_id)
+                        _remove_unless_needed(store, found[1], entry.path)
+
+
+def _remove_unless_needed(store: JobStore, job_id: str, path: str) -> None:
+    try:
+        job = store.get(job_id)
+        if path == store.paths.unfinished(job_id) or job.is_settled:  # the others may tell a session
+            os.unlink(path)
+    except NoSuchJob:
+        _remove_beginnings(store.paths, job_id)
+        folders.remove(path)
+    except UnreadableJob:  # this may be all that is known of it
+        pass
 
 
 def _may_be_open(store: JobStore, job_id: str) -> bool:

@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from running_jobs.errors import (
     UnreadableJob,
     WrongState,
 )
-from running_jobs.housekeeping import open_jobs
+from running_jobs.housekeeping import UNFINISHED_S, open_jobs
 from running_jobs.job import (
     ACTIVE,
     DONE,
@@ -377,3 +378,24 @@ def test_an_id_of_which_somebody_has_a_file_is_passed_over(data: Path, kind: str
         1_000_000_000_001
     )
     assert theirs.read_text() == "theirs"
+
+
+def test_what_a_crash_left_beside_records_is_removed_after_the_next_boot(data: Path) -> None:
+    store = JobStore(str(data), clock=lambda: time.time() + 2 * UNFINISHED_S)
+    store.prepare()
+    ended, waiting = (store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "x"})).id for _ in range(2))
+    store.transition(ended, {IDLE}, DONE)
+    gone, broken = "20010101-000000-000001", "20010101-000000-000002"
+    Path(store.paths.json(broken)).write_text("{")
+    beside = (store.paths.unfinished, store.paths.prepared, store.paths.prepared_untold)
+    for job_id in (ended, waiting, gone, broken):
+        for path in beside:
+            Path(path(job_id)).write_text("{")
+    others = data / ".no id.json.next"
+    others.write_text("somebody's")
+    open_jobs(store, "another boot")
+    left = {
+        path(job_id) for job_id in (ended, waiting, gone, broken) for path in beside if os.path.exists(path(job_id))
+    }
+    assert left == {*(path(waiting) for path in beside[1:]), *(path(broken) for path in beside)}
+    assert others.exists()
