@@ -1,7 +1,7 @@
 """The files of jobs on the disk: read, written with the journal's line, removed. Decides nothing.
 
-Whoever writes or removes holds the store's lock; or the job's own,
-for what is only prepared. A change on a full disk goes into the room kept for that.
+Whoever writes or removes holds the store's lock; or the job's own, for what is only prepared. A change on a full disk
+goes into the room kept for that.
 """
 
 from __future__ import annotations

@@ -158,10 +158,11 @@ class LocalExecutor:
     def _run(self, order: bytes) -> bytes:
         """Run one job. Return what is to be reported, nothing if no other job may be run here."""
         name, *version = order.split()
+        inode, mtime_ns, size = map(int, version)
         job_id = name.decode()
         rename_self(f"running-jobs: job {job_id}")
         try:
-            ran = run_attempt(self._store, self._settings, job_id, (int(version[0]), int(version[1]), int(version[2])))
+            ran = run_attempt(self._store, self._settings, job_id, (inode, mtime_ns, size))
             if not ran.leaves_nothing:
                 return b""
             if ran.settled is None:
