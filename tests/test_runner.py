@@ -42,9 +42,14 @@ def out(store: JobStore, job: Job) -> str:
 
 def family_of(data: Path, size: int = 3) -> list[psutil.Process]:
     """Return a job's processes once there are so many that sleep."""
-    return wait_for(
-        lambda: found if len(found := [p for p in processes_of(data) if p.name() == "sleep"]) == size else None
-    )
+
+    def sleepers() -> list[psutil.Process] | None:
+        with contextlib.suppress(psutil.NoSuchProcess):  # the shell between them may end while we look
+            found = [process for process in processes_of(data) if process.name() == "sleep"]
+            return found if len(found) == size else None
+        return None
+
+    return wait_for(sleepers)
 
 
 def test_the_runner_is_a_child_of_init_in_a_session_of_its_own(launch, store: JobStore, data: Path) -> None:
