@@ -12,7 +12,7 @@ from benchmarks.results import Goal, Row, bounded
 from benchmarks.rounds import median, wait_until
 from benchmarks.scale import Scale
 from running_jobs.actions import Actions
-from running_jobs.executors.local import MOST_JOBS
+from running_jobs.executors.runner_process import MOST_JOBS
 from running_jobs.job import JobStatus
 
 MB = 1e6

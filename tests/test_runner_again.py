@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from running_jobs.actions import Actions
-from running_jobs.executors.local import MOST_JOBS
+from running_jobs.executors.runner_process import MOST_JOBS
 from running_jobs.job import ACTIVE, QUEUED, Job
 from running_jobs.processes import boot_id, look_at
 from running_jobs.recovery import declare_lost

@@ -2,39 +2,21 @@
 
 Only for a process with one thread and few descriptors; everything the runner needs is imported
 before the fork, since what it imported itself would cost every job.
-
-A runner that has recorded its job's end and has no process of it left takes the next job instead of ending: that spares
-both forks. Two pipes join it with the dispatcher: what it is to do next, and that it is done. It leaves when it is
-told to, when nothing comes for a while, or when there is no dispatcher any more at the other end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import traceback
 from typing import NamedTuple
 
-from running_jobs.child import inheritance
-from running_jobs.errors import JobsError
+from running_jobs.executors.runner_process import LEAVE, SETTLED, SETTLED_WELL, RunnerProcess, order_of
 from running_jobs.files import Version
-from running_jobs.job import DONE
-from running_jobs.processes import rename_self
-from running_jobs.runner import become_runner, run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import PROBED_S, ensure_dispatcher
 
 SPARE_S = 0.5  # for which a runner without a job is kept
-NAMED_SPARE_AFTER_S = 0.05
-WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispatcher hangs, or is held up
-DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: what it had open is closed in any order
-MOST_JOBS = 50  # in one runner: what it touches of its memory is its own from then on
-LEAVE = b"leave"
-RAN, SETTLED_WELL, SETTLED = b".", b"+", b"-"  # what a runner reports: the latter two if nothing is left to do for it
-MAX_ORDER_BYTES = 200
 
 
 class _Runner(NamedTuple):
@@ -63,7 +45,7 @@ class LocalExecutor:
         Return a descriptor that becomes readable when the runner is done with it or gone; it is to be handed back then.
         Raise OSError if there are no processes or descriptors to be had.
         """
-        order = b"%s %d %d %d" % (job_id.encode(), *version)
+        order = order_of(job_id, version)
         while self._spare:
             _, runner = self._spare.pop()  # the one whose memory is warm
             with contextlib.suppress(BrokenPipeError):
@@ -128,64 +110,9 @@ class LocalExecutor:
             os.setsid()
             if os.fork():
                 os._exit(0)
-            _hold_only(orders, reports)
-            become_runner()
-            self._serve(orders, reports)
+            RunnerProcess(self._store, self._settings, orders, reports).run()
             os._exit(0)
         except BaseException:  # the last place where a defect can be told
             self._store.note_error(f"A runner failed: {traceback.format_exc()}")
         finally:
             os._exit(1)
-
-    def _serve(self, orders: int, reports: int) -> None:
-        """Run the jobs that are handed over, one after another."""
-        left, ours, order = MOST_JOBS, inheritance(), b""
-        try:
-            while order := _next_order(orders):
-                if order == LEAVE:
-                    return
-                left -= 1
-                report = self._run(order)
-                if not report or not left or inheritance() != ours:  # a job may change its parent
-                    break
-                os.write(reports, report)
-        except BrokenPipeError:
-            order = b""
-        with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
-            signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            ensure_dispatcher(self._settings, PROBED_S if order else DYING_S)
-
-    def _run(self, order: bytes) -> bytes:
-        """Run one job. Return what is to be reported, nothing if no other job may be run here."""
-        name, *version = order.split()
-        inode, mtime_ns, size = map(int, version)
-        job_id = name.decode()
-        rename_self(f"running-jobs: job {job_id}")
-        try:
-            ran = run_attempt(self._store, self._settings, job_id, (inode, mtime_ns, size))
-            if not ran.leaves_nothing:
-                return b""
-            if ran.settled is None:
-                return RAN
-            return SETTLED_WELL if ran.settled is DONE else SETTLED
-        except (JobsError, OSError) as error:
-            self._store.note_error(f"{job_id} was not run: {error}")
-        except BaseException:
-            self._store.note_error(f"{job_id}: its runner failed: {traceback.format_exc()}")
-        return b""
-
-
-def _hold_only(orders: int, reports: int) -> None:
-    """Keep two pipes and nothing else: the dispatcher's lock, FIFO and other runners are theirs to hold."""
-    low, high = sorted((orders, reports))
-    for first, behind in ((3, low), (low + 1, high), (high + 1, 1 << 20)):
-        os.closerange(first, behind)
-
-
-def _next_order(orders: int) -> bytes:
-    """Wait for the next order, and do not pose as a job meanwhile; empty when none comes, or nobody is there."""
-    if not select.select([orders], [], [], NAMED_SPARE_AFTER_S)[0]:
-        rename_self("running-jobs: without a job")
-        if not select.select([orders], [], [], WITHOUT_A_JOB_S)[0]:
-            return b""
-    return os.read(orders, MAX_ORDER_BYTES)
