@@ -3,7 +3,7 @@
 Three roles share one data directory:
 
     faces        web, API, command line: they change jobs through `actions` and may die at any time
-    dispatcher   one slim process per data directory: picks the next job and forks twice
+    dispatcher   one slim process per data directory: picks the next job; a copy of it (`executors.fork_server`) forks
     runner       one process per running job, a child of init: runs the command, writes how it ended
 
 The dispatcher also has small processes do errands beside the jobs (`commands`): callbacks after an end, pruning.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,9 +20,10 @@ from running_jobs.parameters import Parameter
 from running_jobs.processes import LOOK_AGAIN, boot_id, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import dispatcher_lives, ensure_dispatcher, poke, replace_dispatcher, wake_dispatcher
+from running_jobs.wake import announce, dispatcher_lives, ensure_dispatcher, poke, replace_dispatcher, wake_dispatcher
 
 MAX_PID = 1 << 22
+IN_A_WHILE_S = 0.4  # a runner that is done is kept for a little longer
 
 
 class Actions:
@@ -32,6 +34,7 @@ class Actions:
     ) -> None:
         """`look_up` sees whether an approved class and its method exist; by default a process of its own does."""
         self.settings = settings
+        self._announce_from = 0.0
         self.store = store or JobStore.of(settings)
         self._admission = Admission(settings, self.store, look_up)
 
@@ -225,10 +228,18 @@ class Actions:
     def _store_new(self, templates: Sequence[Job], by: str | None) -> list[Job]:
         codes = self._admission.look_at_code(templates)
         kept = [code if job.status is QUEUED else None for job, code in zip(templates, codes)]
+        self._announce(templates)
         jobs = self.store.create_all(templates, _by("submitted", by), kept)
         if any(job.status is QUEUED for job in jobs):
             self.wake()
         return jobs
+
+    def _announce(self, templates: Sequence[Job]) -> None:
+        """Have a runner made ready while the first job in a while is stored; later ones find those of the others."""
+        now = time.monotonic()
+        if now >= self._announce_from and any(map(_may_start_at_once, templates)):
+            announce(self.store.paths)
+        self._announce_from = now + IN_A_WHILE_S
 
     def _end(self, verb: str, job_id: str, by: str | None) -> Job:
         def decide(job: Job) -> dict[str, Any] | None:
@@ -260,6 +271,10 @@ class Actions:
 
 def _before_what(job: Job) -> str:
     return f" before attempt {job.attempt + 1}" if job.attempt else " before it started"
+
+
+def _may_start_at_once(job: Job) -> bool:
+    return job.status is QUEUED and not job.not_before and not job.after and not job.is_slurms
 
 
 def _by(what: str, by: str | None) -> str:

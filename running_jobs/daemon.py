@@ -24,6 +24,7 @@ GIVEN_LOCK = 3
 
 def main(data: str) -> None:
     """Be the dispatcher of a data directory in this process, which was started for it and ends with it."""
+    gc.disable()
     settings = settings_handed_over() or load_settings(data)
     store = JobStore.of(settings)
     lock = _take_lock(store)
@@ -41,8 +42,6 @@ def main(data: str) -> None:
         dispatcher = Dispatcher(store, settings, lock)
         sign(lock)
         rehearse(settings)
-        gc.collect()
-        gc.disable()
         gc.freeze()  # the collector's marks would copy every page that runners share
         dispatcher.run()
     except BaseException:

@@ -56,8 +56,7 @@ class Dispatcher:
         self.slurm = SlurmWhenNeeded(store, settings, self.poller)
         self.queued = QueuedJobs(store, settings.context_slots)
         self.postponed = Postponed(LOOK_EVERY_S)
-        # open jobs with nothing to do for: idle, run elsewhere, unreadable
-        self.at_rest: dict[str, Version] = {}
+        self.at_rest: dict[str, Version] = {}  # open jobs with nothing to do for: idle, run elsewhere, unreadable
         self.runners = Runners(self.poller)
         self.errands = Errands(store, settings, self.poller)
         self.samples = Sampler.of(store)
@@ -70,6 +69,7 @@ class Dispatcher:
 
     def run(self) -> None:
         """Start jobs until there has been nothing to do for a while."""
+        self.executor.open()
         self.pokes.open()
         self.look_at_all()
         while True:
@@ -273,7 +273,8 @@ class Dispatcher:
         wait_s = self.seconds_to_sleep(now, self.pokes.listen(now, may_be_deaf=is_full))
         for descriptor, _ in self.poller.poll(wait_s * 1000 + 1):
             if descriptor == self.pokes.descriptor:
-                self.pokes.hear()
+                if self.pokes.hear() and not is_full:
+                    self.executor.be_ready(time.monotonic())
             elif ran := self.runners.job_of(descriptor):
                 self.runner_ended(ran)
             elif job_id := self.errands.ended(descriptor):

@@ -263,3 +263,12 @@ def size_of(path: str) -> int:
         return os.lstat(path).st_size
     except OSError:
         return 0
+
+
+def hold_only(*descriptors: int) -> None:
+    """Close all but the standard streams and these: what a forked process inherits is its parent's to hold."""
+    behind = 3
+    for kept in sorted(descriptors):
+        os.closerange(behind, kept)
+        behind = kept + 1
+    os.closerange(behind, 1 << 20)

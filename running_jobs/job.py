@@ -81,7 +81,8 @@ def next_id(last: str, now_s: float) -> str:
 def to_iso(seconds: float) -> str:
     """Format seconds since the epoch as ISO 8601 in UTC with milliseconds, `2026-11-21T20:39:15.123Z`."""
     whole, milliseconds = divmod(int(seconds * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
+    year, month, day, hour, minute, second = time.gmtime(whole)[:6]
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
 
 
 @lru_cache(maxsize=1000)  # lists ask for the same times again and again

@@ -35,10 +35,11 @@ class Pokes:
         self._poller.unregister(self.descriptor)
         os.close(self.descriptor)
 
-    def hear(self) -> None:
-        """Take all that are there."""
-        drain(self.descriptor)
+    def hear(self) -> bool:
+        """Take all that are there. Return whether one of them announced a job."""
+        is_announced = drain(self.descriptor)
         self._deaf_until = time.monotonic() + DEAF_S
+        return is_announced
 
     def listen(self, now: float, may_be_deaf: bool) -> float | None:
         """Have the poller tell of pokes, or not for the seconds that are returned."""

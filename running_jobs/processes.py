@@ -19,7 +19,7 @@ LOOK_AGAIN = signal.SIGURG  # to a runner; ignored by default, so one that reach
 ENGINE_MARK = "RUNNING_JOBS_ENGINE"  # in the environment of dispatchers and runners, never in a command's
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up once, before the forks
+_prctl = ctypes.CDLL(None).prctl  # looked up once, before the forks
 
 
 class Process(NamedTuple):

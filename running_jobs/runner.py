@@ -25,10 +25,15 @@ from running_jobs.store import Decision, JobStore
 CLAIM_WAIT_S = 5.0
 
 
-def become_runner() -> None:
-    """Make this process fit for running attempts, once: single-threaded, and a child of init."""
+def become_parent_of_runners() -> None:
+    """Take on what runners are to inherit: each would need memory of its own to do it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
     become_parent()
+
+
+def become_runner() -> None:
+    """Make this process fit for running attempts, once: single-threaded, and a child of init."""
+    become_parent_of_runners()
     become_subreaper()
 
 

@@ -22,13 +22,20 @@ from running_jobs.processes import boot_id, look_at, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
+LOOK, SOON = b"\0", b"\1"  # what a poke says: look; a job is about to come
 REPLACE_WAIT_S = 5.0
 PROBED_S = 0.005  # for longer nobody holds the lock only to see whether it is free
+MAX_POKES = 65536  # at once; as many as fit into a FIFO
 _LOCK_DESCRIPTOR = 3
 _SIGNATURE_BYTES = 200
 
 
-def poke(paths: JobPaths) -> bool:
+def announce(paths: JobPaths) -> None:
+    """Tell the dispatcher, if one lives, that a job is about to come: it can have a runner ready by then."""
+    poke(paths, SOON)
+
+
+def poke(paths: JobPaths, what: bytes = LOOK) -> bool:
     """Tell the dispatcher to look. Return False if none reads the FIFO."""
     try:
         fifo = os.open(paths.wake, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -39,7 +46,7 @@ def poke(paths: JobPaths) -> bool:
     try:
         if not stat.S_ISFIFO(os.fstat(fifo).st_mode):
             return False
-        os.write(fifo, b"\0")
+        os.write(fifo, what)
     except BlockingIOError:
         pass  # so full of pokes that one more tells nothing new
     except BrokenPipeError:
@@ -59,11 +66,14 @@ def open_fifo(paths: JobPaths) -> int:
     return os.open(paths.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def drain(fifo: int) -> None:
-    """Take all pokes out of the FIFO: a thousand say no more than one."""
+def drain(fifo: int) -> bool:
+    """Take all pokes out of the FIFO: a thousand say no more than one. Return whether a job was announced."""
+    taken, is_announced = b"", False
     with contextlib.suppress(BlockingIOError):
-        while len(os.read(fifo, 65536)) == 65536:
-            pass
+        while not taken or len(taken) == MAX_POKES:
+            taken = os.read(fifo, MAX_POKES)
+            is_announced |= SOON in taken
+    return is_announced
 
 
 def dispatcher_lives(paths: JobPaths) -> bool:

@@ -11,9 +11,11 @@ import pytest
 
 from running_jobs.actions import Actions
 from running_jobs.dispatcher import Dispatcher
+from running_jobs.job import Job
 from running_jobs.pokes import DEAF_S, Pokes
 from running_jobs.store import JobStore
-from running_jobs.wake import poke
+from running_jobs.wake import announce, poke
+from running_jobs.watching import Watched
 
 from .conftest import wait_for_end, wait_for_status
 
@@ -27,6 +29,10 @@ def ear(store: JobStore) -> Iterator[tuple[Pokes, select.poll]]:
     pokes.open()
     yield pokes, poller
     pokes.close()
+
+
+def submit(actions: Actions, **options: object) -> Job:
+    return actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True, "cwd": "/", **options})
 
 
 def test_a_poke_is_heard_even_by_who_may_be_deaf(store: JobStore, ear: tuple[Pokes, select.poll]) -> None:
@@ -60,6 +66,54 @@ def test_who_has_a_free_slot_is_never_deaf(store: JobStore, ear: tuple[Pokes, se
     assert pokes.listen(time.monotonic(), may_be_deaf=False) is None
     assert poke(store.paths)
     assert len(poller.poll(0)) == 1
+
+
+def test_the_first_job_in_a_while_is_announced_before_it_is_stored(
+    actions: Actions, store: JobStore, ear: tuple[Pokes, select.poll], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pokes, _ = ear
+    heard = []
+    create_all = actions.store.create_all
+
+    def listen_and_create(*arguments: object) -> object:
+        heard.append(pokes.hear())
+        return create_all(*arguments)
+
+    monkeypatch.setattr(actions.store, "create_all", listen_and_create)
+    for _ in range(2):
+        submit(actions)
+        assert not pokes.hear()  # that it is there now announces nothing
+    assert heard == [True, False]
+    monkeypatch.setattr("running_jobs.actions.IN_A_WHILE_S", 0)
+    submit(actions)
+    submit(actions)
+    assert heard[3:] == [True]
+
+
+def test_what_cannot_start_at_once_is_not_announced(
+    actions: Actions, store: JobStore, ear: tuple[Pokes, select.poll]
+) -> None:
+    pokes, _ = ear
+    idle = submit(actions, start=False)
+    submit(actions, delay=1000)
+    submit(actions, after=[idle.id])
+    assert not pokes.hear()
+
+
+def test_a_runner_is_made_ready_only_while_a_slot_is_free(store: JobStore, configure) -> None:
+    store.prepare()
+    dispatcher = Dispatcher(store, configure("slots = 1\n").settings, 0)
+    dispatcher.pokes.open()
+    asked = []
+    dispatcher.executor.be_ready = asked.append
+    announce(store.paths)
+    dispatcher.wait()
+    assert len(asked) == 1
+    dispatcher.runners.watch("busy", Watched(-1, "default", None))
+    announce(store.paths)
+    dispatcher.wait()
+    assert len(asked) == 1
+    dispatcher.pokes.close()
 
 
 def test_a_dispatcher_that_is_deaf_sleeps_no_longer(actions: Actions, store: JobStore) -> None:

@@ -21,6 +21,7 @@ from running_jobs.executors.runner_process import MOST_JOBS
 from running_jobs.job import ACTIVE, QUEUED, Job
 from running_jobs.processes import boot_id, look_at
 from running_jobs.recovery import declare_lost
+from running_jobs.sampling import TICKS_PER_S
 from running_jobs.store import JobStore
 
 from .conftest import (
@@ -124,9 +125,10 @@ def test_a_runner_that_stays_without_a_job_is_found_and_ended_after_a_test(one_s
     with spare_after_a_job(one_slot) as (runner, _):
         runner.suspend()  # it neither takes a job nor notices that its dispatcher is gone
         try:
-            assert {process.pid for process in engine_of(data)} == {runner.pid, dispatcher_of(data).pid}
+            found = engine_of(data)
+            assert {runner.pid, dispatcher_of(data).pid} < {process.pid for process in found}
             end_everything(data)
-            assert is_gone(runner)
+            assert all(map(is_gone, found))
         finally:
             with contextlib.suppress(psutil.NoSuchProcess):
                 runner.kill()
@@ -333,7 +335,7 @@ def test_figures_of_a_job_are_its_own(one_slot: Actions) -> None:
     after = wait_for_session(one_slot.store, after.id)
     assert first.usage["cpu_s"] > 0.1
     assert after.pid == first.pid
-    assert after.cpu_before_s >= first.usage["cpu_s"]
+    assert after.cpu_before_s >= first.usage["cpu_s"] - 2 / TICKS_PER_S  # in ticks, user and system, as in /proc
     stats = Path(one_slot.store.paths.stats(after.id))
     wait_for(stats.exists)
     assert '"cpu_s":0.0,' in stats.read_text().splitlines()[0]

@@ -1,18 +1,16 @@
-"""Runners on this machine: two forks of the slim dispatcher, so that each is a child of init.
-
-Only for a process with one thread and few descriptors; everything the runner needs is imported
-before the fork, since what it imported itself would cost every job.
-"""
+"""Runners on this machine: forked twice, so that each is a child of init, and handed one job after another."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import traceback
 from typing import NamedTuple
 
+from running_jobs.child import inheritance
+from running_jobs.executors.fork_server import ForkServer
 from running_jobs.executors.runner_process import LEAVE, SETTLED, SETTLED_WELL, RunnerProcess, order_of
 from running_jobs.files import Version
+from running_jobs.runner import become_parent_of_runners
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
@@ -31,13 +29,26 @@ class _Runner(NamedTuple):
 
 
 class LocalExecutor:
-    """Starts runners by a double fork, and keeps those that are done for the next jobs."""
+    """Starts runners, and keeps those that are done for the next jobs."""
 
     def __init__(self, store: JobStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._forks = ForkServer(self._prepare, self._run, store.note_error)
+        self._inherited: object = None
         self._busy: dict[int, _Runner] = {}  # by the descriptor that tells of it
         self._spare: list[tuple[float, _Runner]] = []  # with the time until when it is kept, which only grows
+
+    def open(self) -> None:
+        """Get ready to start runners; without processes or descriptors to be had just now, the first launch does."""
+        with contextlib.suppress(OSError):
+            self._forks.open()
+
+    def be_ready(self, now: float) -> None:
+        """Have a runner ready for a job that is about to come: to fork one takes longer than to store a job."""
+        if not self._spare:
+            with contextlib.suppress(OSError):
+                self._spare.append((now + SPARE_S, self._fork()))
 
     def launch(self, job_id: str, version: Version) -> int:
         """Have a runner take a queued job whose record was of this version when its turn came.
@@ -92,27 +103,20 @@ class LocalExecutor:
             opened.extend(os.pipe())
             opened.extend(os.pipe())
             orders_read, orders_write, reports_read, reports_write = opened
-            intermediate = os.fork()
-            if intermediate == 0:  # never returns: it would unwind through the dispatcher's code
-                self._fork_again(orders_read, reports_write)
-            if os.waitstatus_to_exitcode(os.waitpid(intermediate, 0)[1]) != 0:
-                raise OSError("the runner could not be forked")
+            self._forks.fork(orders_read, reports_write)
         except OSError:
             for descriptor in opened:
                 os.close(descriptor)
             raise
         os.close(orders_read)
         os.close(reports_write)
-        return _Runner(orders_write, reports_read)  # from here on it is a child of init
+        return _Runner(orders_write, reports_read)
 
-    def _fork_again(self, orders: int, reports: int) -> None:
-        try:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
-            RunnerProcess(self._store, self._settings, orders, reports).run()
-            os._exit(0)
-        except BaseException:  # the last place where a defect can be told
-            self._store.note_error(f"A runner failed: {traceback.format_exc()}")
-        finally:
-            os._exit(1)
+    # --- in the process that forks
+
+    def _prepare(self) -> None:
+        become_parent_of_runners()
+        self._inherited = inheritance()
+
+    def _run(self, orders: int, reports: int) -> None:
+        RunnerProcess(self._store, self._settings, self._inherited, orders, reports).run()

@@ -17,8 +17,8 @@ from running_jobs.child import inheritance
 from running_jobs.errors import JobsError
 from running_jobs.files import Version
 from running_jobs.job import DONE
-from running_jobs.processes import rename_self
-from running_jobs.runner import become_runner, run_attempt
+from running_jobs.processes import become_subreaper, rename_self
+from running_jobs.runner import run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 from running_jobs.wake import PROBED_S, ensure_dispatcher
@@ -38,29 +38,29 @@ def order_of(job_id: str, version: Version) -> bytes:
 
 
 class RunnerProcess:
-    """What this process does from its fork to its end, which is the process's. `orders` and `reports` are pipes."""
+    """What a process does that was forked to be a runner. `inherited` is what commands inherit of it, `orders` and
+    `reports` are its ends of two pipes."""
 
-    def __init__(self, store: JobStore, settings: Settings, orders: int, reports: int) -> None:
+    def __init__(self, store: JobStore, settings: Settings, inherited: object, orders: int, reports: int) -> None:
         self._store = store
         self._settings = settings
+        self._inherited = inherited
         self._orders = orders
+        self._poller = select.poll()  # select itself would fill 50 kB for three sets of descriptors
+        self._poller.register(orders, select.POLLIN)
         self._reports = reports
 
     def run(self) -> None:
-        """Keep two pipes and nothing else, and run what is ordered."""
-        hold_only(self._orders, self._reports)
-        become_runner()
-        self._serve()
-
-    def _serve(self) -> None:
-        left, ours, order = MOST_JOBS, inheritance(), b""
+        """Run what is ordered."""
+        become_subreaper()
+        left, order = MOST_JOBS, b""
         try:
             while order := self._next_order():
                 if order == LEAVE:
                     return
                 left -= 1
                 report = self._run_job(order)
-                if not report or not left or inheritance() != ours:  # a job may change its parent
+                if not report or not left or inheritance() != self._inherited:  # a job may change its parent
                     break
                 os.write(self._reports, report)
         except BrokenPipeError:
@@ -71,9 +71,9 @@ class RunnerProcess:
 
     def _next_order(self) -> bytes:
         """Wait for the next order, and do not pose as a job meanwhile; empty when none comes, or nobody is there."""
-        if not select.select([self._orders], [], [], NAMED_SPARE_AFTER_S)[0]:
+        if not self._poller.poll(NAMED_SPARE_AFTER_S * 1000):
             rename_self("running-jobs: without a job")
-            if not select.select([self._orders], [], [], WITHOUT_A_JOB_S)[0]:
+            if not self._poller.poll(WITHOUT_A_JOB_S * 1000):
                 return b""
         return os.read(self._orders, _MAX_ORDER_BYTES)
 
@@ -95,12 +95,3 @@ class RunnerProcess:
         except BaseException:
             self._store.note_error(f"{job_id}: its runner failed: {traceback.format_exc()}")
         return b""
-
-
-def hold_only(*descriptors: int) -> None:
-    """Close all but standard streams and these: what the process that this was forked from has open is its own."""
-    behind = 3
-    for kept in sorted(descriptors):
-        os.closerange(behind, kept)
-        behind = kept + 1
-    os.closerange(behind, 1 << 20)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from running_jobs.actions import Actions
 from running_jobs.errors import JobsError
+from running_jobs.executors.fork_server import TITLE
 from running_jobs.processes import ENGINE_MARK, read_proc
 from running_jobs.settings import load_settings
 from tests.conftest import PROJECT, Client, Listener, free_port, wait_for
@@ -46,9 +47,10 @@ slots = {narrow}
 """
 SHARES = {"http": 0.6, "python": 0.04, "command": 0.03}  # of the submissions; some of several jobs
 # A long command is left alone: what it started would be too, if it ended by itself.
-VICTIMS = {"dispatcher": 4, "runner": 8, "command": 2, "callback": 2, "submitter": 2, "server": 1}
+VICTIMS = {"dispatcher": 4, "runner": 8, "fork server": 2, "command": 2, "callback": 2, "submitter": 2, "server": 1}
 AFTER_ANSWERS = {"server": 40, "submitter": 10}  # since the last: they take long to start again
 JOBS = ("runner", "command", "long command", "callback", "callback's command")
+MAY_STAY = ("server", "dispatcher", "fork server")
 SETTLE_S = 60.0
 
 
@@ -82,6 +84,8 @@ class Tree:
         if f"{ENGINE_MARK}=1".encode() in variables:
             if b"callback" in words:
                 return "callback"
+            if words[0] == TITLE.encode():
+                return "fork server"
             return "dispatcher" if words[-2:-1] == [self._data] else "runner"
         if any(variable.startswith(b"JOB_ID=") for variable in variables):
             is_jobs = any(variable.startswith(b"JOB_FILES=") for variable in variables)
@@ -211,16 +215,15 @@ class Round:
                 with contextlib.suppress(JobsError):
                     if self.store.get(job_id).status == "idle":
                         self._end_idle(job_id)
-            return not self.store.open_ids() and not self.tree.of_kind("submitter", *JOBS)
+            is_idle = not self.store.open_ids() and not self.tree.of_kind("submitter", *JOBS)
+            return is_idle and len(self.tree.of_kind("fork server")) <= 1  # what it forks looks like it at first
 
         def what() -> str:
             jobs = [self.store.get(job_id).to_dict() for job_id in self.store.open_ids()[:5]]
             return f"the end of {jobs} and {list(self.tree.processes())}, seed {self.seed}"
 
         wait_for(is_settled, what, SETTLE_S)
-        wrong = [
-            f"still there: {kind} {pid}" for pid, kind in self.tree.processes() if kind not in ("server", "dispatcher")
-        ]
+        wrong = [f"still there: {kind} {pid}" for pid, kind in self.tree.processes() if kind not in MAY_STAY]
         self.tree.end()
         return wrong + complaints(self)
 

@@ -23,4 +23,4 @@ def test_random_kills_leave_every_accepted_job_with_one_truthful_end(tmp_path: P
     one = Round(tmp_path, JOBS, seed)
     wrong = one.run()
     assert not wrong, f"TEST_SEED={seed}\n" + "\n".join(wrong)
-    assert all(one.killed[kind] for kind in ("server", "dispatcher", "runner", "submitter")), one.killed
+    assert all(one.killed[kind] for kind in ("server", "dispatcher", "runner", "fork server", "submitter")), one.killed
