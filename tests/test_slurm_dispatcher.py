@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -347,7 +348,13 @@ def test_a_program_that_cannot_be_watched_is_ended(
         turns.executor.look(turns.clock(), lambda: False)
     assert "could not be watched: Too many open files in system" in str(turns.told.problem)
     assert len(os.listdir("/proc/self/fd")) <= children + 1  # and that of the lock
-    assert not [child for child in psutil.Process().children(recursive=True) if "sbatch" in " ".join(child.cmdline())]
+    assert not any("sbatch" in command_line_of(child) for child in psutil.Process().children(recursive=True))
+
+
+def command_line_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):  # or it has ended, and nobody has waited for it yet
+        return " ".join(process.cmdline())
+    return ""
 
 
 def test_an_answer_that_cannot_be_read_is_asked_for_again(
