@@ -83,11 +83,11 @@ def _may_be_open(store: JobStore, job_id: str) -> bool:
 
 
 def tidy(store: JobStore, job_id: str) -> None:
-    """Remove the marker of a job that is settled, and what there is of one that never came to be or is gone."""
+    """Remove the marker of a job that is settled, what is beside its record, and what is left of one that is gone."""
     with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
         try:
             if store.get(job_id).is_settled:
-                folders.remove(store.paths.marker(job_id))
+                store.files.unmark(job_id)
         except NoSuchJob:
             _remove_beginnings(store.paths, job_id)
             folders.remove(store.paths.marker(job_id))

@@ -84,10 +84,10 @@ class JobFiles:
         """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
 
         So goes what stands where the next record is to be: one that a killed runner did not publish, or the note. The
-        marker `is_alone` where there can be neither.
+        marker `is_alone` where there can be neither. It goes last: as long as it is there, somebody looks.
         """
         beside = () if is_alone else (self.paths.prepared(job_id), self.paths.prepared_untold(job_id))
-        for path in (self.paths.marker(job_id), *beside):
+        for path in (*beside, self.paths.marker(job_id)):
             with contextlib.suppress(OSError):
                 folders.remove(path)
 
