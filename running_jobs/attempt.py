@@ -36,9 +36,8 @@ from running_jobs.processes import (
 from running_jobs.settings import Settings
 from running_jobs.store import Decision, JobStore
 
-WAKING = frozenset(
-    map(int, {signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
-)
+_WAKING = (signal.SIGCHLD, LOOK_AGAIN, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+WAKING = frozenset(map(int, _WAKING))  # small numbers share a page; members of an enum would cost each runner some
 KILL_AGAIN_S = 0.05
 LOOK_AT_STRAYS_S = 0.1
 NOTE_SESSION_S = 0.01

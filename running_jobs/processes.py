@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import signal
@@ -61,7 +62,7 @@ def boot_id() -> str:
 def become_subreaper() -> None:
     """Have orphaned descendants become this process's children, instead of init's (prctl(2))."""
     if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+        raise OSError(errno.EINVAL, "This kernel knows no subreapers", "prctl(2)")  # nothing else can be wrong
 
 
 def look_at(pid: int) -> Process | None:
