@@ -236,10 +236,11 @@ class Actions:
 
     def _announce(self, templates: Sequence[Job]) -> None:
         """Have a runner made ready while the first job in a while is stored; later ones find those of the others."""
-        now = time.monotonic()
-        if now >= self._announce_from and any(map(_may_start_at_once, templates)):
-            announce(self.store.paths)
-        self._announce_from = now + IN_A_WHILE_S
+        if any(map(_may_start_at_once, templates)):
+            now = time.monotonic()
+            if now >= self._announce_from:
+                announce(self.store.paths)
+            self._announce_from = now + IN_A_WHILE_S
 
     def _end(self, verb: str, job_id: str, by: str | None) -> Job:
         def decide(job: Job) -> dict[str, Any] | None:

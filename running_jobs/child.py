@@ -178,6 +178,7 @@ class Usage:
 
 
 def cpu_of_ended_children_s() -> float:
-    """Return the CPU seconds of all that this process waited for until now, and of what that waited for."""
+    """Return the CPU seconds of all that this process waited for until now, and of what that waited for: in whole
+    clock ticks, user and system, as /proc tells them of its children."""
     times = os.times()
     return round(times.children_user + times.children_system, 3)

@@ -18,7 +18,9 @@ from running_jobs import files
 from running_jobs.brake import Brake
 from running_jobs.errands import Errands
 from running_jobs.errors import JobsError, LockTimeout, NoSuchJob, UnreadableJob
+from running_jobs.executors.fork_server import NOT_FORKED
 from running_jobs.executors.local import LocalExecutor
+from running_jobs.executors.runner_process import SETTLED, SETTLED_WELL
 from running_jobs.executors.slurm_when_needed import SlurmWhenNeeded
 from running_jobs.files import Version
 from running_jobs.housekeeping import has_work, open_jobs, tidy
@@ -59,6 +61,7 @@ class Dispatcher:
         self.at_rest: dict[str, Version] = {}  # open jobs with nothing to do for: idle, run elsewhere, unreadable
         self.runners = Runners(self.poller)
         self.errands = Errands(store, settings, self.poller)
+        self.places = (self.queued, self.runners, self.postponed, self.errands, self.slurm)
         self.samples = Sampler.of(store)
         self.brake = Brake(store, settings)
         self.pokes = Pokes(store.paths, self.poller)
@@ -95,8 +98,7 @@ class Dispatcher:
 
     def has_work(self) -> bool:
         """Say whether there is anything to wait for."""
-        places = (self.queued, self.runners, self.postponed, self.errands, self.slurm)
-        return any(len(place) > 0 for place in places)
+        return any(len(place) > 0 for place in self.places)
 
     # --- what is there
 
@@ -115,8 +117,7 @@ class Dispatcher:
 
     def knows(self, job_id: str) -> bool:
         """Say whether a job has a place where it waits, or is being taken care of."""
-        places = (self.queued, self.runners, self.postponed, self.errands, self.slurm)
-        return any(job_id in place for place in places)
+        return any(job_id in place for place in self.places)
 
     def look_at_changed(self) -> None:
         """Look at the jobs that the journal names since the last time, or at all if it lost the thread."""
@@ -180,9 +181,8 @@ class Dispatcher:
     def set_aside(self, job_id: str, why: str) -> None:
         """Leave a job alone until it changes, and say so once."""
         self.queued.remove(job_id)
-        version = self.store.version(job_id)
-        if self.at_rest.get(job_id) != version:
-            self.at_rest[job_id] = version
+        before, self.at_rest[job_id] = self.at_rest.get(job_id), self.store.version(job_id)
+        if self.at_rest[job_id] != before:
             self.store.note_error(why)
 
     def ended(self, job_id: str, well: bool, is_settled: bool = True) -> None:
@@ -215,9 +215,7 @@ class Dispatcher:
 
     def let_those_in_line_whose_time_has_come(self, now: float) -> None:
         """Look again at the jobs that waited for a time: theirs, or ours to try again."""
-        for job_id in self.postponed.take_due(now):
-            self.look_at(job_id)
-        for job_id in self.queued.whose_time_has_come():
+        for job_id in (*self.postponed.take_due(now), *self.queued.whose_time_has_come()):
             self.look_at(job_id)
 
     def launch_those_whose_turn_it_is(self) -> None:
@@ -237,8 +235,8 @@ class Dispatcher:
             try:
                 descriptor = self.executor.launch(chosen, version)
             except OSError as error:  # no processes, no descriptors: others will end
-                self.store.note_error(f"{chosen} could not be launched, trying again: {error}")
-                self.retry_later(chosen)
+                self.look_at(chosen)
+                self.brake.hold(chosen, str(error))
                 return
             self.runners.watch(chosen, Watched(descriptor, context, version))
             self.samples.follow(chosen)
@@ -246,17 +244,19 @@ class Dispatcher:
     def runner_ended(self, job_id: str) -> None:
         """Take back the slot of a runner that is done or gone, and see to it that its job has a truthful state."""
         watched = self.runners.release(job_id)
-        ended_well = None
+        report = b""
         if watched.unclaimed is not None:
-            ended_well = self.executor.hand_back(watched.descriptor, time.monotonic())
+            report = self.executor.hand_back(watched.descriptor, time.monotonic())
         elif watched.descriptor >= 0:
             os.close(watched.descriptor)
         self.samples.forget(job_id)
-        if ended_well is not None:  # nothing is left to do for it
-            self.ended(job_id, ended_well)
+        if report in (SETTLED_WELL, SETTLED):  # nothing is left to do for it
+            self.ended(job_id, report == SETTLED_WELL)
             return
         self.look_at(job_id)
-        if job_id in self.queued.line and watched.unclaimed == self.store.version(job_id):
+        if report == NOT_FORKED:
+            self.brake.hold(job_id, "no process could be forked")
+        elif job_id in self.queued.line and watched.unclaimed == self.store.version(job_id):
             self.retry_later(job_id)  # it could not be claimed: a full disk, a lock; its runner said so
 
     def retry_later(self, job_id: str) -> None:
@@ -264,7 +264,7 @@ class Dispatcher:
         self.queued.remove(job_id)
         self.postponed.put_off(job_id, time.monotonic())
 
-    # --- waiting
+    # --- waiting and leaving
 
     def wait(self) -> None:
         """Block until a poke, a runner's end, or the next look."""
@@ -273,8 +273,9 @@ class Dispatcher:
         wait_s = self.seconds_to_sleep(now, self.pokes.listen(now, may_be_deaf=is_full))
         for descriptor, _ in self.poller.poll(wait_s * 1000 + 1):
             if descriptor == self.pokes.descriptor:
-                if self.pokes.hear() and not is_full:
-                    self.executor.be_ready(time.monotonic())
+                if self.pokes.hear() and not is_full and not self.store.is_paused:
+                    self.idle_since = time.monotonic()
+                    self.executor.be_ready(self.idle_since)
             elif ran := self.runners.job_of(descriptor):
                 self.runner_ended(ran)
             elif job_id := self.errands.ended(descriptor):
@@ -296,8 +297,6 @@ class Dispatcher:
         if not self.has_work():
             waits.append(self.idle_since + LINGER_S - now)
         return max(0.0, min(waits))
-
-    # --- leaving
 
     def leave(self) -> bool:
         """Give up the FIFO and the lock, then look once more. Return False if there is work and the lock is ours again.

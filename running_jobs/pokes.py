@@ -1,4 +1,4 @@
-"""The dispatcher's ear: the FIFO in which it is poked. A poke says only that there is something to look at."""
+"""The dispatcher's ear: the FIFO in which it is poked. A poke says that there is something to see, or soon will be."""
 
 from __future__ import annotations
 

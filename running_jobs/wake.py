@@ -1,7 +1,7 @@
 """How a dispatcher is poked, started and replaced. Nothing here decides about jobs.
 
-A byte in the FIFO is only a poke. Whoever starts a dispatcher takes its lock first and hands the open
-file down to it: so one is started at a time, and "held" means "alive or about to be".
+A byte in the FIFO is only a poke: what it tells can be seen, or soon will be. Whoever starts a dispatcher takes its
+lock first and hands the open file down to it: so one is started at a time, and "held" means "alive or about to be".
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _SIGNATURE_BYTES = 200
 
 def announce(paths: JobPaths) -> None:
     """Tell the dispatcher, if one lives, that a job is about to come: it can have a runner ready by then."""
-    poke(paths, SOON)
+    with contextlib.suppress(OSError):  # if it is not heard, it will be seen
+        if not is_on_a_node(paths):
+            poke(paths, SOON)
 
 
 def poke(paths: JobPaths, what: bytes = LOOK) -> bool:

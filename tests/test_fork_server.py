@@ -92,3 +92,40 @@ def test_a_runner_is_forked_for_a_job_that_is_announced_and_leaves_if_none_comes
     announce(actions.store.paths)
     wait_for(lambda: len(engine_of(data)) == 3)
     wait_for(lambda: len(engine_of(data)) == 2)
+
+
+def test_runners_take_further_jobs_though_its_own_priority_was_changed(configure, data: Path) -> None:
+    actions = configure("slots = 1\n")
+    wait_for_end(actions.store, submit(actions, "true").id)
+    wait_for(lambda: len(engine_of(data)) == 2)
+    fork_servers_of(data)[0].nice(5)
+    actions.pause(True)
+    jobs = [submit(actions, "true") for _ in range(5)]
+    actions.pause(False)
+    assert len({wait_for_end(actions.store, job.id).pid for job in jobs}) == 1
+
+
+def test_what_a_dead_dispatcher_ordered_is_left_to_the_next(configure, data: Path) -> None:
+    """It comes to a runner late: by then, the next dispatcher has given the slot to another job."""
+    actions = configure("slots = 1\n")
+    wait_for_end(actions.store, submit(actions, "true").id)
+    wait_for(lambda: len(engine_of(data)) == 2)
+    [server] = fork_servers_of(data)
+    dispatcher = dispatcher_of(data)
+    server.suspend()
+    first = submit(actions, "exec sleep 1000")
+    wait_for(lambda: has_ordered(dispatcher))
+    second = submit(actions, "exec sleep 1000", priority=900)
+    kill_and_wait(dispatcher)
+    actions.ensure_dispatcher()
+    wait_for_status(actions.store, second.id, "active")
+    server.resume()
+    wait_for(lambda: is_gone(server))
+    wait_for(lambda: len(engine_of(data)) == 3)  # the next dispatcher, its fork server, a runner
+    assert actions.store.get(first.id).status == "queued"
+
+
+def has_ordered(dispatcher: psutil.Process) -> bool:
+    """Say whether a dispatcher has handed over a job to somebody: then it holds pipes."""
+    folder = f"/proc/{dispatcher.pid}/fd"
+    return any(os.readlink(f"{folder}/{name}").startswith("pipe:") for name in os.listdir(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 
 from running_jobs.actions import Actions
 from running_jobs.dispatcher import Dispatcher
+from running_jobs.executors.fork_server import NOT_FORKED
+from running_jobs.executors.local import SPARE_S, LocalExecutor
 from running_jobs.job import Job
 from running_jobs.pokes import DEAF_S, Pokes
 from running_jobs.store import JobStore
@@ -90,13 +93,31 @@ def test_the_first_job_in_a_while_is_announced_before_it_is_stored(
     assert heard[3:] == [True]
 
 
+@pytest.mark.parametrize("options", [{"start": False}, {"delay": 1000}, {"after": ["first"]}, {"executor": "slurm"}])
 def test_what_cannot_start_at_once_is_not_announced(
-    actions: Actions, store: JobStore, ear: tuple[Pokes, select.poll]
+    configure, ear: tuple[Pokes, select.poll], monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:
+    actions = configure("[slurm]\n")
     pokes, _ = ear
-    idle = submit(actions, start=False)
-    submit(actions, delay=1000)
-    submit(actions, after=[idle.id])
+    monkeypatch.setattr("running_jobs.actions.IN_A_WHILE_S", 0)
+    first = submit(actions)
+    assert pokes.hear()
+    submit(actions, **{**options, **({"after": [first.id]} if "after" in options else {})})
+    assert not pokes.hear()
+
+
+def test_an_announcement_that_cannot_be_made_keeps_no_job_from_being_stored(store: JobStore, actions: Actions) -> None:
+    store.prepare()
+    Path(store.paths.wake).mkdir()
+    assert store.get(submit(actions).id).status == "queued"
+
+
+def test_nothing_is_announced_from_a_node(store: JobStore, ear: tuple[Pokes, select.poll], monkeypatch) -> None:
+    pokes, _ = ear
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("JOB_ID", "20260101-000000-000000")
+    monkeypatch.setenv("JOB_FILES", store.paths.results("20260101-000000-000000"))
+    announce(store.paths)
     assert not pokes.hear()
 
 
@@ -109,11 +130,65 @@ def test_a_runner_is_made_ready_only_while_a_slot_is_free(store: JobStore, confi
     announce(store.paths)
     dispatcher.wait()
     assert len(asked) == 1
+    store.pause(True)
+    announce(store.paths)
+    dispatcher.wait()
+    store.pause(False)
+    assert len(asked) == 1
     dispatcher.runners.watch("busy", Watched(-1, "default", None))
+    dispatcher.pokes._deaf_until = 0
     announce(store.paths)
     dispatcher.wait()
     assert len(asked) == 1
+    assert not dispatcher.poller.poll(0)  # it was heard
     dispatcher.pokes.close()
+
+
+@pytest.mark.parametrize("is_told_later", [False, True])
+def test_without_processes_launching_waits_and_the_line_stays_as_it_is(
+    store: JobStore, configure, is_told_later: bool
+) -> None:
+    """Whether the fork server cannot be had, or it says itself that it could not fork."""
+    store.prepare()
+    actions = configure("slots = 2\n")
+    dispatcher = Dispatcher(store, actions.settings, 0)
+    jobs = [submit(actions, priority=priority).id for priority in (100, 900, 500)]
+    asked, held = [], []
+
+    def refuse(orders: int, reports: int) -> None:
+        asked.append(reports)
+        held.append(os.dup(orders))
+        if not is_told_later:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        os.write(reports, NOT_FORKED)
+
+    dispatcher.executor._forks.fork = refuse
+    dispatcher.look_at_all()
+    for _ in range(3):
+        dispatcher.launch_those_whose_turn_it_is()
+        for job_id in list(dispatcher.runners._by_job):
+            dispatcher.runner_ended(job_id)
+    assert len(asked) == (2 if is_told_later else 1)
+    assert len(dispatcher.postponed) == 0
+    dispatcher.brake._held_until = 0
+    started = []
+    dispatcher.executor.launch = lambda job_id, _: started.append(job_id) or -1
+    dispatcher.launch_those_whose_turn_it_is()
+    assert started == [jobs[1], jobs[2]]
+    [told] = Path(store.paths.errors).read_text().splitlines()
+    assert f"{jobs[1]} could not be launched, trying again: " in told
+    for descriptor in held:
+        os.close(descriptor)
+
+
+def test_two_announcements_make_one_runner_ready_for_longer(store: JobStore, actions: Actions) -> None:
+    executor = LocalExecutor(store, actions.settings)
+    forked = []
+    executor._forks.fork = lambda *descriptors: forked.append(descriptors)
+    executor.be_ready(10.0)
+    executor.be_ready(10.4)
+    assert len(forked) == 1
+    assert executor.seconds_to_next(10.4) == SPARE_S
 
 
 def test_a_dispatcher_that_is_deaf_sleeps_no_longer(actions: Actions, store: JobStore) -> None:

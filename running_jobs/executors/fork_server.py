@@ -5,13 +5,14 @@ time, if only counts of references, and each page that it changes after a fork i
 are forked by a copy of it that does nothing else, like Android's zygote or multiprocessing's fork server: a tenth less
 memory for each of them, and the dispatcher goes on meanwhile.
 
-It is asked through a socket, in which it gets what the runner is to hold. It does not answer: if it cannot fork, those
-descriptors are closed. It leaves with its dispatcher, when the socket ends.
+It is asked through a socket, in which it gets what the runner is to hold. It does not answer, but writes NOT_FORKED to
+that if it cannot fork. It leaves with its dispatcher, when the socket ends; of signals only SIGKILL ends it before.
 """
 
 from __future__ import annotations
 
 import _socket  # what socket lays around it takes 5 ms to import, for which the first job would wait
+import contextlib
 import errno
 import os
 import traceback
@@ -22,6 +23,8 @@ from typing import NoReturn
 from running_jobs.files import hold_only
 from running_jobs.processes import rename_self
 
+NOT_FORKED = b"!"  # written into the last of the descriptors
+WAIT_S = 1.0  # for a server that is held up, with hundreds of requests before it
 TITLE = "running-jobs: fork server"
 _ROOM = _socket.CMSG_SPACE(2 * array("i").itemsize)  # for a runner's ends of two pipes
 
@@ -29,8 +32,8 @@ _ROOM = _socket.CMSG_SPACE(2 * array("i").itemsize)  # for a runner's ends of tw
 class ForkServer:
     """The dispatcher's end of it.
 
-    There, `prepare` is called once, and `run` in each process that it forks, with the descriptors that were handed
-    over; `note_error` is told what goes wrong.
+    At the other, `prepare` is called once, and `run` in each process that is forked, with the descriptors that were
+    handed over. `note_error` is told of defects there.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class ForkServer:
                 self._fork_again(self._serve, theirs.fileno())
             if os.waitpid(intermediate, 0)[1] != 0:
                 raise BlockingIOError(errno.EAGAIN, "The fork server could not be forked")
+            ours.settimeout(WAIT_S)
             self._requests = ours
         except BaseException:
             ours.close()
@@ -59,21 +63,20 @@ class ForkServer:
         finally:
             theirs.close()
 
-    def close(self) -> None:
-        """Have it leave."""
-        if self._requests:
-            self._requests.close()
-            self._requests = None
-
     def fork(self, *descriptors: int) -> None:
-        """Have a process forked twice that holds these descriptors; they stay the caller's, too. Raise OSError.
+        """Have a process forked twice that holds these descriptors; they stay the caller's, too.
 
-        If it cannot be forked, the others' ends of them tell that, as if it had died at once.
+        Raise OSError if that cannot even be asked for. If it cannot be done, the last of them tells NOT_FORKED.
         """
         try:
             self._ask(descriptors)
-        except (BrokenPipeError, ConnectionResetError):  # somebody killed it
-            self.close()
+        except (
+            BrokenPipeError,
+            ConnectionResetError,
+        ):  # somebody killed it; the next one is a copy of us as we are now
+            if self._requests:
+                self._requests.close()
+            self._requests = None
             self._ask(descriptors)
 
     def _ask(self, descriptors: tuple[int, ...]) -> None:
@@ -97,9 +100,12 @@ class ForkServer:
                 intermediate = os.fork()
                 if intermediate == 0:
                     self._fork_again(self._run, *descriptors)
-                os.waitpid(intermediate, 0)
-            except OSError as error:  # no processes: others will end
-                self._note_error(f"A runner could not be forked: {error}")
+                is_forked = os.waitpid(intermediate, 0)[1] == 0
+            except OSError:  # no processes: others will end
+                is_forked = False
+            if not is_forked:
+                with contextlib.suppress(OSError):
+                    os.write(descriptors[-1], NOT_FORKED)
             for descriptor in descriptors:
                 os.close(descriptor)
 
@@ -107,12 +113,15 @@ class ForkServer:
         """Be what is between us and a process that has init for a parent, and holds only this."""
         try:
             os.setsid()
-            if os.fork():
-                os._exit(0)
+            try:
+                if os.fork():
+                    os._exit(0)
+            except OSError:
+                os._exit(1)
             hold_only(*descriptors)
             serve(*descriptors)
             os._exit(0)
         except BaseException:  # the last place where a defect can be told
-            self._note_error(f"A process of ours could not be forked, or failed: {traceback.format_exc()}")
+            self._note_error(f"A fork server or runner failed: {traceback.format_exc()}")
         finally:
             os._exit(1)

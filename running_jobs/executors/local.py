@@ -6,9 +6,8 @@ import contextlib
 import os
 from typing import NamedTuple
 
-from running_jobs.child import inheritance
-from running_jobs.executors.fork_server import ForkServer
-from running_jobs.executors.runner_process import LEAVE, SETTLED, SETTLED_WELL, RunnerProcess, order_of
+from running_jobs.executors.fork_server import NOT_FORKED, ForkServer
+from running_jobs.executors.runner_process import LEAVE, RunnerProcess, order_of
 from running_jobs.files import Version
 from running_jobs.runner import become_parent_of_runners
 from running_jobs.settings import Settings
@@ -34,8 +33,7 @@ class LocalExecutor:
     def __init__(self, store: JobStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._forks = ForkServer(self._prepare, self._run, store.note_error)
-        self._inherited: object = None
+        self._forks = ForkServer(become_parent_of_runners, self._run, store.note_error)
         self._busy: dict[int, _Runner] = {}  # by the descriptor that tells of it
         self._spare: list[tuple[float, _Runner]] = []  # with the time until when it is kept, which only grows
 
@@ -46,9 +44,9 @@ class LocalExecutor:
 
     def be_ready(self, now: float) -> None:
         """Have a runner ready for a job that is about to come: to fork one takes longer than to store a job."""
-        if not self._spare:
-            with contextlib.suppress(OSError):
-                self._spare.append((now + SPARE_S, self._fork()))
+        with contextlib.suppress(OSError):
+            runner = self._spare.pop()[1] if self._spare else self._fork()
+            self._spare.append((now + SPARE_S, runner))
 
     def launch(self, job_id: str, version: Version) -> int:
         """Have a runner take a queued job whose record was of this version when its turn came.
@@ -63,18 +61,18 @@ class LocalExecutor:
                 return self._order(runner, order)
         return self._order(self._fork(), order)
 
-    def hand_back(self, descriptor: int, now: float) -> bool | None:
+    def hand_back(self, descriptor: int, now: float) -> bytes:
         """Take back what launch returned, and keep the runner for a moment if it says that it can take another job.
 
-        Return whether its last ended well if the runner says that nothing is left to do for it; None: go and look.
+        Return its report, NOT_FORKED if there was no process for it, nothing if it is gone.
         """
         runner = self._busy.pop(descriptor)
         report = os.read(runner.reports, 1)
-        if report:
+        if report and report != NOT_FORKED:
             self._spare.append((now + SPARE_S, runner))
         else:
             runner.close()
-        return {SETTLED_WELL: True, SETTLED: False}.get(report)
+        return report
 
     def dismiss(self, now: float) -> None:
         """Let the runners go that had nothing to do for a while."""
@@ -114,9 +112,5 @@ class LocalExecutor:
 
     # --- in the process that forks
 
-    def _prepare(self) -> None:
-        become_parent_of_runners()
-        self._inherited = inheritance()
-
     def _run(self, orders: int, reports: int) -> None:
-        RunnerProcess(self._store, self._settings, self._inherited, orders, reports).run()
+        RunnerProcess(self._store, self._settings, orders, reports).run()

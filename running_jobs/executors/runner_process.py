@@ -38,13 +38,11 @@ def order_of(job_id: str, version: Version) -> bytes:
 
 
 class RunnerProcess:
-    """What a process does that was forked to be a runner. `inherited` is what commands inherit of it, `orders` and
-    `reports` are its ends of two pipes."""
+    """What a process does that was forked to be a runner. `orders` and `reports` are its ends of two pipes."""
 
-    def __init__(self, store: JobStore, settings: Settings, inherited: object, orders: int, reports: int) -> None:
+    def __init__(self, store: JobStore, settings: Settings, orders: int, reports: int) -> None:
         self._store = store
         self._settings = settings
-        self._inherited = inherited
         self._orders = orders
         self._poller = select.poll()  # select itself would fill 50 kB for three sets of descriptors
         self._poller.register(orders, select.POLLIN)
@@ -53,29 +51,34 @@ class RunnerProcess:
     def run(self) -> None:
         """Run what is ordered."""
         become_subreaper()
-        left, order = MOST_JOBS, b""
+        left, inherited, order = MOST_JOBS, inheritance(), b""
         try:
             while order := self._next_order():
                 if order == LEAVE:
                     return
                 left -= 1
                 report = self._run_job(order)
-                if not report or not left or inheritance() != self._inherited:  # a job may change its parent
+                if not report or not left or inheritance() != inherited:  # a job may change its parent
                     break
                 os.write(self._reports, report)
         except BrokenPipeError:
             order = b""
         with contextlib.suppress(OSError, JobsError):  # whoever goes unasked sees to it that a dispatcher lives
+            os.close(self._orders)  # so that nobody hands over a job meanwhile
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             ensure_dispatcher(self._settings, PROBED_S if order else DYING_S)
 
     def _next_order(self) -> bytes:
         """Wait for the next order, and do not pose as a job meanwhile; empty when none comes, or nobody is there."""
-        if not self._poller.poll(NAMED_SPARE_AFTER_S * 1000):
+        came = self._poller.poll(NAMED_SPARE_AFTER_S * 1000)
+        if not came:
             rename_self("running-jobs: without a job")
-            if not self._poller.poll(WITHOUT_A_JOB_S * 1000):
+            came = self._poller.poll(WITHOUT_A_JOB_S * 1000)
+            if not came:
                 return b""
-        return os.read(self._orders, _MAX_ORDER_BYTES)
+        order = os.read(self._orders, _MAX_ORDER_BYTES)
+        is_alone = came[0][1] & select.POLLHUP  # whoever comes after that dispatcher counts the slots anew
+        return b"" if is_alone and order != LEAVE else order
 
     def _run_job(self, order: bytes) -> bytes:
         """Run one job. Return what is to be reported, nothing if no other job may be run here."""

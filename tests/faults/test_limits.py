@@ -100,6 +100,11 @@ def test_too_few_processes_delay_jobs_and_lose_none(place: Path, monkeypatch: py
         }
         assert sorted((place / "ran").read_text().split()) == sorted(jobs)
         assert hungry.poll() is None
+        refused = [
+            line for line in Path(store.paths.errors).read_text().splitlines() if "could not be launched" in line
+        ]
+        assert all(any(job_id in line for job_id in jobs) for line in refused)
+        assert len({line[:19] for line in refused}) >= len(refused) / 2, "at most one a second"
     finally:
         hungry.kill()
         hungry.wait()
