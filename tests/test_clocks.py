@@ -12,11 +12,11 @@ import pytest
 
 from running_jobs import clocks, wake
 from running_jobs.actions import Actions
+from running_jobs.brake import Brake
 from running_jobs.clocks import Moment, local_zone, read_time, seconds_left, wait_of
 from running_jobs.dispatcher import Dispatcher
 from running_jobs.errors import InvalidJob
 from running_jobs.job import QUEUED, Job, from_iso, to_iso
-from running_jobs.postponed import Postponed
 from running_jobs.scheduling import Timetable
 from running_jobs.store import JobStore
 
@@ -211,7 +211,7 @@ class Stepped:
     def look(self) -> list[str]:
         """Look as the dispatcher's loop does, and return whom it would start."""
         self.launched.clear()
-        self.dispatcher.postponed = Postponed(10)
+        self.dispatcher.brake = Brake(self.dispatcher.store, self.dispatcher.settings)  # that none started held it
         self.dispatcher.look_at_changed()
         self.dispatcher.let_those_in_line_whose_time_has_come(time.monotonic())
         self.dispatcher.launch_those_whose_turn_it_is()

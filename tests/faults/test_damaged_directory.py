@@ -4,7 +4,6 @@ truth, and all else is made anew."""
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from running_jobs.actions import Actions
 from running_jobs.job import Job
 from running_jobs.store import JobStore
 
-from ..conftest import LocalClient, Server, dispatcher_of, wait_for, wait_for_end, wait_for_status
+from ..conftest import LocalClient, Server, dispatcher_of, remove_tree, wait_for, wait_for_end, wait_for_status
 
 
 def gate(path: Path) -> str:
@@ -23,7 +22,8 @@ def gate(path: Path) -> str:
 
 
 def remove(path: str) -> None:
-    shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    """Remove what is there, and what somebody puts there meanwhile."""
+    remove_tree(Path(path)) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
 
 
 def garble(path: str) -> None:
