@@ -24,7 +24,7 @@ GIVEN_LOCK = 3
 
 def main(data: str) -> None:
     """Be the dispatcher of a data directory in this process, which was started for it and ends with it."""
-    gc.disable()
+    gc.disable()  # from the start: what it frees leaves holes, and each runner would fill them with pages of its own
     settings = settings_handed_over() or load_settings(data)
     store = JobStore.of(settings)
     lock = _take_lock(store)

@@ -70,10 +70,7 @@ class ForkServer:
         """
         try:
             self._ask(descriptors)
-        except (
-            BrokenPipeError,
-            ConnectionResetError,
-        ):  # somebody killed it; the next one is a copy of us as we are now
+        except (BrokenPipeError, ConnectionResetError):  # it was killed; the next one is a copy of us as we are now
             if self._requests:
                 self._requests.close()
             self._requests = None
