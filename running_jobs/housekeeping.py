@@ -86,8 +86,9 @@ def tidy(store: JobStore, job_id: str) -> None:
     """Remove the marker of a job that is settled, what is beside its record, and what is left of one that is gone."""
     with store.door(), contextlib.suppress(FileNotFoundError, UnreadableJob):
         try:
-            if store.get(job_id).is_settled:
-                store.files.unmark(job_id)
+            job = store.get(job_id)
+            if job.is_settled:
+                store.files.unmark(job)
         except NoSuchJob:
             _remove_beginnings(store.paths, job_id)
             folders.remove(store.paths.marker(job_id))

@@ -80,14 +80,20 @@ class JobFiles:
         except (OSError, ValueError):
             return None
 
-    def unmark(self, job_id: str, is_alone: bool = False) -> None:
+    def unmark(self, job: Job, is_alone: bool = False) -> None:
         """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
 
-        So goes what stands where the next record is to be: one that a killed runner did not publish, or the note. The
-        marker `is_alone` where there can be neither. It goes last: as long as it is there, somebody looks.
+        So goes what somebody was killed over: a record, a note or code that was to take its place beside what is there.
+        Where there can be nothing of a runner's, the marker `is_alone`. It goes last: as long as it is there, somebody
+        looks.
         """
-        beside = () if is_alone else (self.paths.prepared(job_id), self.paths.prepared_untold(job_id))
-        for path in (*beside, self.paths.marker(job_id)):
+        beside = [self.paths.unfinished(job.id)]
+        if not is_alone:
+            beside += [self.paths.prepared(job.id), self.paths.prepared_untold(job.id)]
+        if job.command.get("type") == "worker":
+            beside.append(self.paths.unfinished_code(job.id))
+        found = filter(os.path.lexists, beside)  # to look is cheap; to remove waits for whoever makes a file
+        for path in (*found, self.paths.marker(job.id)):
             with contextlib.suppress(OSError):
                 folders.remove(path)
 

@@ -187,7 +187,7 @@ class JobStore:
             except OSError as error:
                 raise StorageFailed(f"Job {job_id}", error) from error
             if job.is_settled:
-                self.files.unmark(job_id)
+                self.files.unmark(job)
         return job
 
     def delete(self, job_id: str, detail: str = "") -> None:

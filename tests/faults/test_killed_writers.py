@@ -19,7 +19,7 @@ BEGIN = """
 import fcntl, itertools, os, signal, sys
 project, data, *rest = sys.argv[1:]
 sys.path.insert(0, project)
-from running_jobs.job import ACTIVE, ERROR, QUEUED, Job
+from running_jobs.job import ACTIVE, ERROR, IDLE, QUEUED, STOP, Job
 from running_jobs.store import JobStore
 
 STEPS = ("open", "close", "write", "pwrite", "rename", "unlink", "mkdir", "truncate", "ftruncate", "fsync")
@@ -68,6 +68,35 @@ for step in itertools.count():
 print(step)
 """
 
+ASK = """
+from running_jobs.own_record import OwnRecord
+worker = Job(**{**vars(template), "status": IDLE, "command": {"type": "worker", "name": "A"}})
+
+def begin(job):
+    store.keep_code(job.id, b"code")
+    return {"status": QUEUED}
+
+steps = 0
+for waiting, decide in ((template, lambda job: {"asked": {"verb": "stop"}}), (worker, begin)):
+    for step in itertools.count():
+        job = store.create(waiting)
+        if (child := os.fork()) == 0:
+            die_at(step)
+            store.update(job.id, decide)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        if store.get(job.id).status is QUEUED:  # as a runner does, and for one that is not started as who stops it
+            own = OwnRecord(store, job.id)
+            own.change(lambda job: {"status": ACTIVE, "attempt": 1})
+            own.change(lambda job: {"status": STOP})
+        else:
+            store.update(job.id, lambda job: {"status": STOP})
+        if status == 0:
+            break
+    steps += step
+print(steps)
+"""
+
 
 def killed_at_each_step(program: str, data: Path, *arguments: str) -> int:
     """Run a program on a data directory and return how many steps it has."""
@@ -106,3 +135,11 @@ def test_an_end_killed_at_any_step_leaves_nothing_beside_the_record(data: Path) 
     assert store.open_ids() == by_status["active"]
     left = [name for name in os.listdir(data) if name.endswith((".next", ".session"))]
     assert {name[1:].partition(".")[0] for name in left} == set(by_status["active"])
+
+
+def test_a_wish_killed_at_any_step_leaves_nothing_once_the_job_has_ended(data: Path) -> None:
+    assert killed_at_each_step(ASK, data) > 20, "it took fewer steps than there must be"
+    store = JobStore(str(data))
+    assert {store.get(job_id).status.value for job_id in store.ids()} == {"stop"}
+    assert store.open_ids() == []
+    assert [name for name in os.listdir(data) if name.startswith(".")] == []
