@@ -1,6 +1,8 @@
 // Calls a function again and again: soon while it says that something changed, ever later while nothing does,
-// not at all while the tab is hidden. `look` resolves to true (changed), false (nothing new), null (stop), or the
-// milliseconds to wait. Returns a function that has it called at once.
+// not at all while the tab is hidden, or about to show another page. `look` resolves to true (changed), false (nothing
+// new), null (stop), or the milliseconds to wait. Returns a function that has it called at once.
+import { isLeaving } from "./once.js";
+
 export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}) {
   let wait = first;
   let timer = 0;
@@ -8,8 +10,12 @@ export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}
 
   async function turn() {
     if (looking) return;
-    looking = true;
     clearTimeout(timer);
+    if (isLeaving()) {
+      timer = setTimeout(turn, soonest);
+      return;
+    }
+    looking = true;
     let changed = false;
     try {
       changed = await look();

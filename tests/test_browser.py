@@ -358,6 +358,24 @@ def test_a_server_that_is_gone_is_said_and_found_again(start_server: Any, tab: A
     assert all("ERR_CONNECTION" in complaint for complaint in page.complaints())
 
 
+def test_a_page_that_is_about_to_be_left_asks_for_nothing(page: Page) -> None:
+    page.launch("while :; do date; sleep 0.2; done")
+    page.wait_status("active")
+    page.run(
+        "window.asked = []; const before = fetch;"
+        "window.fetch = (...words) => { asked.push(performance.now()); return before(...words); };"
+    )
+    wait_for(lambda: page.run("return asked.length") > 2, "the page to follow")
+    page.run(
+        "document.querySelector('form[method=post]').dispatchEvent(new SubmitEvent('submit', { bubbles: true }));"
+        "asked.length = 0; window.left = performance.now();"
+    )
+    wait_for(lambda: page.run("return performance.now() - left") > 2500, "twice what it waits for")
+    assert page.run("return asked") == []
+    page.run("dispatchEvent(new PageTransitionEvent('pageshow'))")
+    wait_for(lambda: page.run("return asked.length") > 2, "the page to follow again")
+
+
 def test_everything_works_without_scripts(server: Server, plain_browser: Any, store: JobStore, tmp_path: Path) -> None:
     page = Page(plain_browser, server.url).open()
     gate = Gate(tmp_path)
