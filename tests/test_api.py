@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
 
+from running_jobs.job import IDLE, Job
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
 
-from .conftest import Server, wait_for_end, wait_for_status
+from .conftest import Server, wait_for, wait_for_end, wait_for_status
 
 
 def add(server: Server, cmd: str = "true", **options: Any) -> dict[str, Any]:
@@ -342,10 +346,37 @@ def test_health_and_stats(server: Server, store: JobStore, launch) -> None:
     job = wait_for_status(store, launch("exec sleep 1000").id, "active")
     health = server.get("/health").json["data"]
     assert (health["dispatcher"], health["paused"]) == ("running", False)
-    sample = server.get(f"/jobs/{job.id}/stats").json["data"][-1]
-    assert sample["processes"] == 1
+
+    def used_now() -> dict[str, Any]:
+        return server.get(f"/jobs/{job.id}/stats").json["data"][-1]
+
+    wait_for(lambda: used_now()["processes"] == 1, used_now)  # it is active before its command runs
+    sample = used_now()
     assert sample["rss_bytes"] > 100_000
     assert server.get(f"/jobs/{add(server)['id']}/stats").json["data"] == []
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_an_answer_too_long_for_memory_is_whole(
+    data: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch, has_room: bool
+) -> None:
+    client = build_app(load_settings(str(data))).test_client()
+    with TemporaryFile() as file:
+        make = (
+            Mock(return_value=file) if has_room else Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        )
+        monkeypatch.setattr("tempfile.TemporaryFile", make)
+        check_a_long_answer(client, store)
+        assert make.call_count == 1
+        assert file.closed is has_room
+
+
+def check_a_long_answer(client: Any, store: JobStore) -> None:
+    job = store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"}))
+    Path(store.paths.out(job.id)).write_bytes(bytes(5 << 20))
+    with client.get(f"/jobs/{job.id}/log") as answer:
+        assert int(answer.headers["Content-Length"]) > 6 * (4 << 20)
+        assert answer.json["data"] == [{"message": "\0" * (4 << 20)}]
 
 
 def test_an_unreadable_job_is_a_message_and_stays(server: Server, store: JobStore) -> None:

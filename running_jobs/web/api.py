@@ -27,7 +27,7 @@ from running_jobs.web.reading import (
     text_body,
 )
 from running_jobs.web.responses import envelope
-from running_jobs.web.sending import number_from_query, send_log, send_result
+from running_jobs.web.sending import from_a_file, number_from_query, send_log, send_result
 
 DEFAULT_LINES = 10_000
 MOST_LINES = 100_000
@@ -216,7 +216,7 @@ def _lines(job_id: str, path: str) -> Response:
             lines = logs.last_lines(path, DEFAULT_LINES if wanted is None else min(wanted, MOST_LINES))
         except OSError:  # a link or a folder was laid in its place
             lines = []
-        return envelope(200, "", [{"message": line} for line in lines])
+        return from_a_file(envelope(200, "", [{"message": line} for line in lines]))
 
 
 def _raw(job_id: str, path: str) -> Response:

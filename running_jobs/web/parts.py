@@ -39,7 +39,7 @@ class Parts:
         self.listings = Listings()
         self.archive_places = Places()
         self.progresses = Progresses(self.store.paths)
-        self.long_answer = threading.Lock()  # held while one is made: some take 100 MB for a moment
+        self.long_answer = threading.Lock()  # held while one is made: some take 100 MB until they are in a file
         self.slurm = SlurmTold(self.store.paths)
         self.host = Host(settings.data)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
