@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from running_jobs import files
 from running_jobs.job import DONE, Job, to_iso
 from running_jobs.store import JobStore
 from running_jobs.web import chart_geometry as geometry
@@ -157,7 +158,7 @@ def test_markup_in_samples_does_nothing(store: JobStore, forms: Forms) -> None:
 def test_the_api_gives_the_kept_samples_and_what_is_used_now(store: JobStore, launch, forms: Forms) -> None:
     job = launch("exec sleep 1000")
     wait_for_status(store, job.id, "active")
-    wait_for(lambda: Path(store.paths.stats(job.id)).exists())
+    wait_for(lambda: files.size_of(store.paths.stats(job.id)))
     *kept, now = json.loads(forms.get(f"/jobs/{job.id}/stats").body)["data"]
     assert kept
     assert kept[0].keys() == now.keys() == sample(0).keys()
@@ -171,7 +172,7 @@ def test_the_api_gives_the_kept_samples_and_what_is_used_now(store: JobStore, la
 
 def test_a_chart_grows_with_the_job_and_is_read_by_pointer_and_keys(server: Server, launch, store, tab) -> None:
     job = launch("while :; do :; done")
-    wait_for(lambda: Path(store.paths.stats(job.id)).exists())
+    wait_for(lambda: files.size_of(store.paths.stats(job.id)))
     page = Page(tab, server.url).open(f"/?job={job.id}&tab=chart")
     points = "return document.querySelector('.chart.cpu polyline')?.points.length ?? 0"
     count = wait_for(lambda: page.run(points))

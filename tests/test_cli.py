@@ -76,8 +76,9 @@ def test_a_name_cannot_drive_the_terminal(app_py) -> None:
 
 
 def test_interrupting_wait_leaves_the_job_running(data: Path, store: JobStore) -> None:
+    app_py = [sys.executable, str(PROJECT / "app.py")]
     with subprocess.Popen(
-        [sys.executable, str(PROJECT / "app.py"), "run", "--wait", "sleep 1; echo through"],
+        ["env", "--default-signal=INT", *app_py, "run", "--wait", "sleep 1; echo through"],  # tests in the background
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -274,7 +274,7 @@ def test_a_result_is_nothing_that_the_page_could_be_made_to_run(data: Path) -> N
 
 
 def test_in_a_real_browser_nothing_of_it_runs_or_loads(
-    data: Path, tab: Any, start_server: Any, listener: Listener
+    data: Path, start_server: Any, tab: Any, listener: Listener
 ) -> None:
     made = hostile(data, listener.url)
     server: Server = start_server()
