@@ -24,6 +24,7 @@ class Scale:
     running: int = 200
     reused: int = 20
     log_bytes: int = 1 << 30
+    log_rounds: int = 15
     settle_s: float = 20
     idle_s: float = 30
 
@@ -43,6 +44,7 @@ QUICK = Scale(
     running=3,
     reused=1,
     log_bytes=1 << 20,
+    log_rounds=1,
     settle_s=0.2,
     idle_s=0.3,
 )
