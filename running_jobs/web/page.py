@@ -62,17 +62,11 @@ def render_page(
     outlook.learn(page.rows)
     progress = parts().progresses.of(page.rows, outlook.now.wall_s)
     live = request.args.get("part") == "live"
+    forms: dict[str, Any] = {"editor": None, "filled": None, "launch": None, "kept": None, "form": form or {}}
+    if g.may_change and not live:
+        forms, error = _forms_view(parameters, form, draft, error)
     chosen = None
-    has_forms = g.may_change and not live
-    editor = editor_view(parts(), parameters.get("code"), draft) if has_forms else None
-    if has_forms and "code" in parameters and not editor and not error:
-        error = NoSuchWorker(parameters["code"])
-    filled = None
-    if has_forms and form is None:
-        filled, unfilled = filling.filled_form(parts(), parameters)
-        form, error = (filled.form if filled else None), error or unfilled
-    launch = launch_view(parts(), parameters.get("run"), parameters.get("of"), form) if has_forms else None
-    if "job" in parameters and editor is None:
+    if "job" in parameters and forms["editor"] is None:
         try:
             chosen = job_view(parts(), outlook, parameters, not live)
         except NoSuchJob as missing:  # gone since: what was said of it then is not true any more
@@ -91,41 +85,48 @@ def render_page(
         filter=None if live else filter_view(parts(), parameters),
         page_title=page_title(strip, chosen, "" if error is None else str(error)),
         question=question,
-        launch=launch,
-        filled=filled,
-        kept=filling.kept_view(parts()) if has_forms else None,
-        editor=editor,
         logs=[] if live else page_view.logs_view(parts()),
         settings=parts().settings,
         zone=local_zone(outlook.now.wall_s),
         problems=parts().index.problems(),
-        form=form or {},
-        options_are_given=_options_are_given(form or {}),
+        options_are_given=_options_are_given(forms["form"]),
         change=change,
         message=message,
         error="" if error is None else str(error),
-        wrong=_wrong_field(error, launch if form else None, form or {}, change, editor),
+        wrong=_wrong_field(error, forms, change),
         is_refused=error is not None and request.method == "POST",
         token=token(parts(), g.user),
         back=urlencode(parameters),
         link=link_from(parameters),
+        **forms,
     )
 
 
-def _wrong_field(
-    error: JobsError | None,
-    launch: dict[str, Any] | None,
-    form: dict[str, str],
-    change: dict[str, str] | None,
-    editor: dict[str, Any] | None,
-) -> str | None:
+def _forms_view(
+    parameters: dict[str, str], form: dict[str, str] | None, draft: Draft | None, error: JobsError | None
+) -> tuple[dict[str, Any], JobsError | None]:
+    """Return the forms to launch and to edit with, and what is wrong: of several errors the first."""
+    editor = editor_view(parts(), parameters.get("code"), draft)
+    if "code" in parameters and not editor and not error:
+        error = NoSuchWorker(parameters["code"])
+    filled = None
+    if form is None:
+        filled, unfilled = filling.filled_form(parts(), parameters)
+        form, error = (filled.form if filled else None), error or unfilled
+    launch = launch_view(parts(), parameters.get("run"), parameters.get("of"), form)
+    kept = filling.kept_view(parts())
+    return {"editor": editor, "filled": filled, "launch": launch, "kept": kept, "form": form or {}}, error
+
+
+def _wrong_field(error: JobsError | None, forms: dict[str, Any], change: dict[str, str] | None) -> str | None:
     """Return the id of the field that an error is about; None if that is none of the page's."""
+    editor, launch, form = forms["editor"], forms["launch"], forms["form"]
     if editor and editor["wrong"]:
         return str(editor["wrong"])
     named = error.field if isinstance(error, InvalidJob) else ""
     if change is not None:
         return f"set-{named}" if named in CHANGEABLE else None
-    if launch is None:
+    if launch is None or not form:
         return None
     chosen = launch["chosen"] or {"fields": []}
     fields = {*form, *(field["name"] for field in chosen["fields"])} - NOT_SEEN
