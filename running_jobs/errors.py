@@ -172,7 +172,8 @@ class LockTimeout(JobsError):
         self.path = path
 
 
-NOT_OURS = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}  # laid in place of a file of ours
+# What opening a file of ours fails with if something else was laid in its place.
+NOT_OURS = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EFBIG}
 
 
 class StorageFailed(JobsError):
@@ -189,7 +190,7 @@ class DataGone(JobsError):
     """The data directory was removed."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"The data directory {path} is gone. Nothing was changed.")
+        super().__init__(f"The data directory {path} is gone. Nothing was changed. Bring it back, or start anew.")
 
 
 class DispatcherFailed(JobsError):

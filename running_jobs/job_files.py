@@ -83,9 +83,9 @@ class JobFiles:
     def unmark(self, job: Job, is_alone: bool = False) -> None:
         """Remove the marker of a job that is settled; if that fails, the dispatcher tidies it away.
 
-        So goes what somebody was killed over: a record, a note or code that was to take its place beside what is there.
-        Where there can be nothing of a runner's, the marker `is_alone`. It goes last: as long as it is there, somebody
-        looks.
+        So goes what somebody left who was killed: a record, a note or code that was to take its place. The marker goes
+        last: as long as it is there, somebody looks. What a runner writes beside the record is not there if the marker
+        `is_alone`.
         """
         beside = [self.paths.unfinished(job.id)]
         if not is_alone:

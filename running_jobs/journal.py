@@ -11,6 +11,7 @@ import errno
 import os
 import re
 
+from running_jobs.errors import NOT_OURS
 from running_jobs.files import open_private, write_all
 from running_jobs.job import Job, JobStatus, is_job_id, next_id, to_iso
 from running_jobs.wording import printable
@@ -54,7 +55,7 @@ def put_aside(path: str, limit: int, now_s: float) -> None:
 def parts_put_aside(path: str) -> list[str]:
     """Return the paths of what was put aside of a log, oldest first."""
     folder, name = os.path.split(path)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         found = (other for other in os.listdir(folder) if other.startswith(f"{name}."))
         return sorted(f"{folder}/{other}" for other in found if _ASIDE.fullmatch(other, len(name) + 1))
     return []
@@ -130,7 +131,7 @@ class Follower:
 
     def _is_as_it_was(self) -> bool:
         """Say whether nobody wrote to the journal since it was read, by one call where all others would take seven."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             named = os.stat(self._path, follow_symlinks=False)
             return named.st_size == self._seen and _state(named) == self._found
         return False
@@ -212,7 +213,7 @@ def _open_if_there(path: str) -> int | None:
     try:
         return open_private(path, os.O_RDONLY)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO):
+        if error.errno not in NOT_OURS | {errno.ENOENT}:
             raise  # no descriptors: that passes
         return None
 

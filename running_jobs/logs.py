@@ -29,9 +29,9 @@ def tail(path: str, limit: int = TAIL_BYTES) -> tuple[bytes, int, int]:
     return data, start, end
 
 
-def last_lines(path: str, count: int) -> list[str]:
-    """Return at most `count` last lines as text, of at most the last 4 MiB; invalid UTF-8 is shown as U+FFFD."""
-    lines = last_part(path, count)[0].split(b"\n")
+def lines_of(data: bytes) -> list[str]:
+    """Return the lines of a log's part as text, without their ends; invalid UTF-8 is shown as U+FFFD."""
+    lines = data.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
     return [line.decode(errors="replace").removesuffix("\r") for line in lines]

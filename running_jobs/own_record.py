@@ -53,7 +53,7 @@ class OwnRecord:
                 is_published = True
                 self.version = prepared.version
                 if job.is_settled:
-                    files.unmark(job, is_alone=job.attempt == 1)  # what was prepared is published
+                    files.unmark(job, is_alone=job.attempt == 1)  # no earlier runner left anything; ours is published
         except (OSError, StorageFailed):
             return is_published
         finally:

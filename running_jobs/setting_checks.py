@@ -69,6 +69,12 @@ def _folders(value: Any) -> list[str]:
     return _texts(value)
 
 
+def _passed_names(value: Any) -> list[str]:
+    if any(name.startswith(("JOB_", "JOBS_")) for name in _texts(value)):
+        raise Problem("names of variables that are not ours: JOB_... are the job's own, JOBS_... may be secrets")
+    return _texts(value)
+
+
 def _yes_or_no(value: Any) -> bool:
     if isinstance(value, str) and value.strip().lower() in ("true", "false", "1", "0", "yes", "no"):
         return value.strip().lower() in ("true", "1", "yes")
@@ -171,7 +177,7 @@ def looks_hashed(password: str) -> bool:
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
-    "nice": _whole(-20, 19), "pass_env": _texts, "python": lambda value: _text(value) and _program(value),
+    "nice": _whole(-20, 19), "pass_env": _passed_names, "python": lambda value: _text(value) and _program(value),
     "python_path": _folders, "allowed_classes": _texts, "allowed_commands": _commands, "max_retries": _whole(0, 1000),
     "retry_delay": _seconds, "timeout": _seconds, "user": _user, "password": _password, "users": _users,
     "trusted_proxies": _whole(0, 10), "trusted_hosts": _host_names, "url_prefix": _prefix, "keep_days": _seconds,

@@ -62,6 +62,7 @@ class JobStore:
         self._awaited = Awaited(self.paths, self.files)
         self._creation = Creation(self.files, self._awaited, self.ids, self.door)
         self._prepare_again_at = 0.0
+        self._directory: data_directory.Identity | None = None  # as we saw it last
         self._turn = _thread.allocate_lock()  # threading would be dear for the dispatcher
 
     @classmethod
@@ -72,16 +73,24 @@ class JobStore:
     def prepare(self) -> None:
         """Make the data directory and its folders where missing, for their owner alone.
 
-        Raise StorageFailed, or NotAllowed for a directory that is open to others and was made for something else.
+        Raise StorageFailed, or NotAllowed for a directory that is open to others and was made for something else, or
+        DataGone if one that we saw before is gone.
         """
+        self.refuse_if_gone()
         try:
             if not data_directory.make(self.paths):  # run/ was deleted, or an older version knew of no such lists
                 for job_id in self.ids():
                     with contextlib.suppress(NoSuchJob, UnreadableJob):
                         self._awaited.note(self.get(job_id))
+            self._directory = data_directory.identity(self.paths.data)
         except OSError as error:
             raise StorageFailed(f"The data directory {self.paths.data}", error) from error
         self._prepare_again_at = time.monotonic() + PREPARE_EVERY_S
+
+    def refuse_if_gone(self) -> None:
+        """Raise DataGone if the data directory that we prepared is not there any more."""
+        if self._directory and data_directory.is_gone(self.paths.data, self._directory):
+            raise DataGone(self.paths.data)
 
     # --- reading
 

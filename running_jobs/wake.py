@@ -147,8 +147,8 @@ def sign(lock: int) -> None:
 def _open_lock(paths: JobPaths) -> int:
     try:
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
-    except FileNotFoundError:  # run/ may be deleted when nothing runs; without its directory nobody needs us
-        if not os.path.isdir(paths.data):
+    except FileNotFoundError:  # run/ may be deleted when nothing runs; where nothing is, nobody needs us
+        if not os.listdir(paths.data):
             raise
         JobStore(paths.data).prepare()
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)

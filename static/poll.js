@@ -12,7 +12,7 @@ export function poll(look, { first = 1000, soonest = 1000, latest = 10000 } = {}
     if (looking) return;
     clearTimeout(timer);
     if (isLeaving()) {
-      timer = setTimeout(turn, soonest);
+      if (!document.hidden) timer = setTimeout(turn, soonest);
       return;
     }
     looking = true;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -17,8 +18,9 @@ from running_jobs.job import IDLE, Job
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
 from running_jobs.web.application import build_app
+from running_jobs.web.parts import LONG_ANSWERS
 
-from .conftest import Server, wait_for, wait_for_end, wait_for_status
+from .conftest import LocalClient, Server, wait_for, wait_for_end, wait_for_status
 
 
 def add(server: Server, cmd: str = "true", **options: Any) -> dict[str, Any]:
@@ -356,27 +358,50 @@ def test_health_and_stats(server: Server, store: JobStore, launch) -> None:
     assert server.get(f"/jobs/{add(server)['id']}/stats").json["data"] == []
 
 
-@pytest.mark.parametrize("has_room", [True, False])
-def test_an_answer_too_long_for_memory_is_whole(
-    data: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch, has_room: bool
-) -> None:
-    client = build_app(load_settings(str(data))).test_client()
-    with TemporaryFile() as file:
-        make = (
-            Mock(return_value=file) if has_room else Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
-        )
-        monkeypatch.setattr("tempfile.TemporaryFile", make)
-        check_a_long_answer(client, store)
-        assert make.call_count == 1
-        assert file.closed is has_room
-
-
-def check_a_long_answer(client: Any, store: JobStore) -> None:
+def with_a_long_log(store: JobStore) -> Job:
+    """Store a job whose log's last lines become 24 MB of JSON."""
     job = store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"}))
     Path(store.paths.out(job.id)).write_bytes(bytes(5 << 20))
+    return job
+
+
+def test_a_long_answer_waits_in_a_file_that_is_closed_then(
+    data: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = build_app(load_settings(str(data))).test_client()
+    job = with_a_long_log(store)
+    with TemporaryFile() as file:
+        monkeypatch.setattr("tempfile.TemporaryFile", Mock(return_value=file))
+        with client.get(f"/jobs/{job.id}/log") as answer:
+            assert int(answer.headers["Content-Length"]) > 6 * (4 << 20)
+            assert answer.json["data"] == [{"message": "\0" * (4 << 20)}]
+        assert file.closed
+
+
+def test_without_room_for_a_long_answer_it_is_refused(
+    local: LocalClient, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=no_room))
+    long = {"type": "exec", "cmd": f"true {'x' * 3000}"}
+    store.create_all([Job(id="", status=IDLE, command=long)] * 200)
+    for path in (f"/jobs/{with_a_long_log(store).id}/log", "/jobs?limit=1000"):
+        answer = local.get(path)
+        assert (answer.code, "Make room" in answer.json["message"]) == (507, True), answer.json["message"]
+    assert local.get("/jobs?limit=10").code == local.get("/").code == 200
+
+
+def test_who_asks_for_long_logs_takes_no_threads_from_others(data: Path, store: JobStore) -> None:
+    app = build_app(load_settings(str(data)))
+    client, parts = app.test_client(), app.extensions["running_jobs"]
+    job, short = with_a_long_log(store), store.create(Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"}))
+    with contextlib.ExitStack() as taken:
+        for _ in range(LONG_ANSWERS):
+            taken.enter_context(parts.long_answers)
+        assert client.get(f"/jobs/{job.id}/log").status_code == 503
+        assert client.get(f"/jobs/{short.id}/log").status_code == 200
     with client.get(f"/jobs/{job.id}/log") as answer:
-        assert int(answer.headers["Content-Length"]) > 6 * (4 << 20)
-        assert answer.json["data"] == [{"message": "\0" * (4 << 20)}]
+        assert answer.status_code == 200
 
 
 def test_an_unreadable_job_is_a_message_and_stays(server: Server, store: JobStore) -> None:

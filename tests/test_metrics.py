@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -196,10 +197,19 @@ def test_metrics_need_the_user_and_health_does_not(data: Path, configure: Callab
     assert client.get("/health").status_code == 200
 
 
-def test_health_says_what_is_wrong_when_the_data_directory_is_gone(local: LocalClient, data: Path) -> None:
+@pytest.mark.parametrize("is_empty", [True, False], ids=["a place where nothing is mounted", "not even that"])
+def test_health_and_lists_say_what_is_wrong_when_the_data_directory_is_gone(
+    local: LocalClient, data: Path, is_empty: bool
+) -> None:
     assert local.get("/health").json["data"]["dispatcher"] == "not needed"
     aside = data.rename(data.with_name("aside"))
-    answer = local.get("/health")
-    assert (answer.code, "is gone" in answer.json["message"]) == (503, True)
+    if is_empty:
+        data.mkdir()
+    for path in ("/health", "/jobs", "/"):
+        answer = local.get(path)
+        assert (answer.code, b"is gone" in answer.body) == (503, True)
     assert local.get("/metrics").code == 200
+    if is_empty:
+        assert os.listdir(data) == []
+        data.rmdir()
     aside.rename(data)

@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from running_jobs import files, folders
 from running_jobs.creation import Creation
 from running_jobs.errors import (
     AmbiguousId,
+    DataGone,
     ForbiddenTransition,
+    JobsError,
     LockTimeout,
     NoSuchJob,
     NotAllowed,
@@ -399,3 +402,38 @@ def test_what_a_crash_left_beside_records_is_removed_after_the_next_boot(data: P
     }
     assert left == {*(path(waiting) for path in beside[1:]), *(path(broken) for path in beside)}
     assert others.exists()
+
+
+def test_nothing_is_stored_where_a_data_directory_was_taken_away(data: Path, store: JobStore) -> None:
+    template = Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"})
+    kept = store.create(template)
+    for make_another in (lambda: None, data.mkdir):  # a disk that is not mounted leaves its place empty
+        aside = data.rename(data.with_name("aside"))
+        make_another()
+        store._prepare_again_at = 0.0  # as a second later
+        for _ in range(2):
+            with pytest.raises(DataGone, match="Bring it back"):
+                store.create(template)
+        with pytest.raises(JobsError):
+            store.update(kept.id, lambda job: {"name": "other"})
+        if data.exists():
+            assert os.listdir(data) == []
+            data.rmdir()
+        aside.rename(data)
+        assert store.get(store.create(template).id).status is IDLE
+
+
+def test_a_data_directory_may_be_emptied_and_replaced_by_another(data: Path, store: JobStore) -> None:
+    template = Job(id="", status=IDLE, command={"type": "exec", "cmd": "true"})
+    kept = store.create(template).id
+    shutil.copytree(data, data.with_name("copy"))
+    data.rename(data.with_name("aside"))
+    data.with_name("copy").rename(data)
+    assert store.ids() == [kept]
+    store._prepare_again_at = 0.0  # as a second later
+    store.create(template)
+    for name in os.listdir(data):
+        shutil.rmtree(data / name) if (data / name).is_dir() else (data / name).unlink()
+    assert store.ids() == []
+    new = store.create(template).id
+    assert store.ids() == [new]

@@ -171,7 +171,7 @@ def test_a_hundred_megabytes_of_log_cost_nobody_memory(lay, start, store: JobSto
     )
     job = start()
     wait_for(lambda: os.path.getsize(store.paths.out(job.id)) > 100_000_000, timeout_s=60)
-    wait_for(lambda: logs.last_lines(store.paths.out(job.id), 1) == ["through"])
+    wait_for(lambda: logs.last_part(store.paths.out(job.id), 1)[0] == b"through\n")
     active = store.get(job.id)
     host = psutil.Process(active.session)
     assert "worker" in host.cmdline()

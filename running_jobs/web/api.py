@@ -13,7 +13,7 @@ from running_jobs.files import disk_free_bytes
 from running_jobs.job import Job, JobStatus
 from running_jobs.records import public_record
 from running_jobs.wake import dispatcher_lives
-from running_jobs.web import archive
+from running_jobs.web import archive, compression
 from running_jobs.web.listing import as_text
 from running_jobs.web.live_sample import samples_of
 from running_jobs.web.parts import parts
@@ -26,11 +26,12 @@ from running_jobs.web.reading import (
     options_in,
     text_body,
 )
-from running_jobs.web.responses import envelope
-from running_jobs.web.sending import from_a_file, number_from_query, send_log, send_result
+from running_jobs.web.responses import envelope, refusal
+from running_jobs.web.sending import number_from_query, send_from_a_file, send_log, send_result
 
 DEFAULT_LINES = 10_000
 MOST_LINES = 100_000
+SHORT_BYTES = 256 << 10  # of a log: what becomes of more is made one at a time
 
 blueprint = Blueprint("api", __name__)
 
@@ -38,6 +39,7 @@ blueprint = Blueprint("api", __name__)
 @blueprint.get("/jobs")
 def list_jobs() -> Response:
     """List jobs, newest first."""
+    parts().store.refuse_if_gone()
     page = parts().index.page(filter_from_query(), cursor_from_query(), limit_from_query())
     found = []
     for row in page.rows:
@@ -183,6 +185,7 @@ def send_file(job_id: str, name: str) -> Response:
 def health() -> Response:
     """Answer that the server lives, and whether jobs would start."""
     store = parts().store
+    store.refuse_if_gone()
     try:
         lives, free_bytes = dispatcher_lives(store.paths), disk_free_bytes(store.paths.data)
     except FileNotFoundError:
@@ -211,12 +214,25 @@ def _record(code: int, message: str, job: Job) -> Response:
 def _lines(job_id: str, path: str) -> Response:
     parts().store.get(job_id)
     wanted = number_from_query("tail")
-    with parts().long_answer:
-        try:
-            lines = logs.last_lines(path, DEFAULT_LINES if wanted is None else min(wanted, MOST_LINES))
-        except OSError:  # a link or a folder was laid in its place
-            lines = []
-        return from_a_file(envelope(200, "", [{"message": line} for line in lines]))
+    try:
+        data = logs.last_part(path, DEFAULT_LINES if wanted is None else min(wanted, MOST_LINES))[0]
+    except OSError:  # a link or a folder was laid in its place
+        data = b""
+    if len(data) <= SHORT_BYTES:
+        return _messages(data)
+    if not parts().long_answers.acquire(blocking=False):
+        return refusal(503, "Others are getting long logs at the moment. Try again soon, or ask for fewer lines.")
+    try:
+        with parts().long_answer:
+            answer = _messages(data)
+            is_compressed = len(answer.get_data()) <= compression.MOST_BYTES
+            return answer if is_compressed else send_from_a_file(answer)
+    finally:
+        parts().long_answers.release()
+
+
+def _messages(data: bytes) -> Response:
+    return envelope(200, "", [{"message": line} for line in logs.lines_of(data)])
 
 
 def _raw(job_id: str, path: str) -> Response:

@@ -19,6 +19,7 @@ from running_jobs.web import (
     queue_api,
     responses,
     selection,
+    sending,
     worker_api,
 )
 from running_jobs.web.openapi import routes as openapi_routes
@@ -40,6 +41,7 @@ def build_app(settings: Settings) -> Flask:
     auth.guard(app, parts)
     dates.pass_over_wrong_dates(app)
     responses.handle_errors(app)
+    sending.send_long_answers_from_files(app)  # after they were compressed: the last named is the first to be asked
     compression.compress(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(selection.blueprint)

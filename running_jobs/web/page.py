@@ -57,6 +57,7 @@ def render_page(
 
     `question` is what is asked before selected jobs are deleted.
     """
+    parts().store.refuse_if_gone()
     page = parts().index.page(filter_of(parameters), parameters.get("before"))
     outlook = Outlook(parts())
     outlook.learn(page.rows)

@@ -10,6 +10,7 @@ from flask import current_app
 
 from running_jobs import files
 from running_jobs.actions import Actions
+from running_jobs.errors import NOT_OURS
 from running_jobs.index import JobIndex
 from running_jobs.saved import SavedCommands
 from running_jobs.settings import Settings
@@ -22,6 +23,8 @@ from running_jobs.web.places import Places
 from running_jobs.web.progress_view import Progresses
 from running_jobs.web.slurm_view import SlurmTold
 from running_jobs.worker_actions import WorkerActions
+
+LONG_ANSWERS = 4  # that threads may wait for: the others are for the page
 
 
 class Parts:
@@ -40,6 +43,7 @@ class Parts:
         self.archive_places = Places()
         self.progresses = Progresses(self.store.paths)
         self.long_answer = threading.Lock()  # held while one is made: some take 100 MB until they are in a file
+        self.long_answers = threading.BoundedSemaphore(LONG_ANSWERS)  # held while one is waited for, too
         self.slurm = SlurmTold(self.store.paths)
         self.host = Host(settings.data)
         self._own_secret = secrets.token_hex(32).encode()  # where none can be kept: a disk that is full or read-only
@@ -47,10 +51,16 @@ class Parts:
     def secret(self) -> bytes:
         """Return the data directory's key for tokens, made when it is first needed."""
         path = self.store.paths.secret
-        with contextlib.suppress(FileNotFoundError):
+        try:
             found = files.read_bounded(path, 1000)
             if len(found) >= 32:
                 return found
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in NOT_OURS:
+                return self._own_secret
+            raise
         try:
             return self._make_secret(path)
         except OSError:

@@ -11,10 +11,12 @@ import tempfile
 from typing import IO, Any
 from urllib.parse import quote
 
-from flask import Response, request
+from flask import Flask, Response, request
 from werkzeug.wsgi import wrap_file
 
+from running_jobs import files
 from running_jobs.errors import InvalidJob
+from running_jobs.web.connections import BUFFERED_BYTES
 from running_jobs.web.file_kinds import kind_of
 from running_jobs.web.responses import envelope
 
@@ -76,18 +78,33 @@ def send_result(descriptor: int, name: str) -> Response:
     return answer
 
 
-def from_a_file(answer: Response) -> Response:
-    """Have a long answer wait in a file until its client has taken it; without room for that, in memory still."""
-    content = answer.get_data()
-    if len(content) > CHUNK:
-        with contextlib.suppress(OSError), contextlib.ExitStack() as closing:
-            file = closing.enter_context(tempfile.TemporaryFile())
-            file.write(content)
-            file.seek(0)
-            closing.pop_all()  # whoever sends it closes it
-            answer.response, answer.content_length = wrap_file(request.environ, file, CHUNK), len(content)
-            answer.direct_passthrough = True
+def send_from_a_file(answer: Response) -> Response:
+    """Have a long answer wait in a file of our own until its client has taken it. Raise OSError if there is no room."""
+    with contextlib.ExitStack() as closing:
+        file = closing.enter_context(tempfile.TemporaryFile(buffering=0))
+        content = answer.get_data()
+        files.write_all(file.fileno(), content)
+        file.seek(0)
+        closing.pop_all()  # whoever sends it closes it
+    answer.response, answer.content_length = wrap_file(request.environ, file, CHUNK), len(content)
+    answer.direct_passthrough = True
     return answer
+
+
+def send_long_answers_from_files(app: Flask) -> None:
+    """Have an application's long answers wait in files, and refuse those for which there is no room.
+
+    The server would keep them in files, too; but with no room for that it would send a part of them, and hang.
+    """
+
+    @app.after_request
+    def sent(response: Response) -> Response:
+        if response.direct_passthrough or not response.is_sequence or len(response.get_data()) <= BUFFERED_BYTES:
+            return response
+        try:
+            return send_from_a_file(response)
+        except OSError as error:
+            return envelope(507, f"No room for a long answer: {error.strerror}. Make room, then try again.", [])
 
 
 def number_from_query(name: str) -> int | None:

@@ -162,3 +162,26 @@ def test_logs_and_results_replaced_while_a_job_runs(
     assert local.delete(f"/jobs/{job.id}").code == 200
     assert [name for name in os.listdir(store.paths.data) if name.startswith(job.id)] == []
     assert (outside / "secret.txt").read_text() == "secret"
+
+
+@pytest.mark.parametrize("damage", [be_a_folder, be_a_fifo, be_a_link], ids=["a folder", "a FIFO", "a link"])
+def test_the_page_comes_whatever_is_in_place_of_the_secret(
+    store: JobStore, local: LocalClient, damage: Callable[[str], None]
+) -> None:
+    assert local.get("/").code == 200
+    damage(store.paths.secret)
+    assert local.get("/").code == 200
+
+
+def test_the_page_comes_while_a_file_is_in_place_of_the_logs_folder(store: JobStore, local: LocalClient) -> None:
+    assert local.get("/").code == 200
+    os.rename(store.paths.logs, f"{store.paths.logs}.was")
+    Path(store.paths.logs).touch()
+    assert local.get("/").code == 200
+
+
+def test_a_list_of_unfinished_jobs_that_is_too_large_is_named(store: JobStore, local: LocalClient) -> None:
+    with open(store.paths.batch, "wb") as batch:
+        batch.truncate(20 << 20)
+    answer = local.post("/jobs", {"command": {"type": "exec", "cmd": "true"}})
+    assert (answer.code, store.paths.batch in answer.json["message"]) == (507, True), answer.json["message"]

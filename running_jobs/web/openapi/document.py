@@ -100,11 +100,11 @@ def _operation(rule: Rule, path: Path, method: str, operation: Operation, said: 
 
 
 def _responses(path: Path, method: str, operation: Operation) -> Schema:
-    codes = {400, 500, 503}
+    codes = {400, 500, 503, 507}
     if path.variables:
         codes |= {404, 409}
     if method != "GET":
-        codes |= {403, 409, 413, 507}
+        codes |= {403, 409, 413}
     if operation.is_form:
         codes |= {404}
     answers = {**{code: error(code) for code in codes}, **operation.answers}
