@@ -190,7 +190,8 @@ class DataGone(JobsError):
     """The data directory was removed."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"The data directory {path} is gone. Nothing was changed. Bring it back, or start anew.")
+        next_step = "Bring it back, or restart the server to begin a new one."
+        super().__init__(f"The data directory {path} is gone. Nothing was changed. {next_step}")
 
 
 class DispatcherFailed(JobsError):
