@@ -25,9 +25,9 @@ class Forms:
 
     def page(self, query: str = "") -> str:
         """Return the page's HTML."""
-        answer = self.client.get(f"/?{query}")
-        assert answer.status_code == 200
-        return answer.text
+        answer = self.get(f"/?{query}")
+        assert answer.code == 200
+        return str(answer.body.decode())
 
     def get(self, path: str, **more: Any) -> SimpleNamespace:
         """Return an answer, read to its end: code, headers, body."""

@@ -54,9 +54,9 @@ def shown(forms: Forms, job: Job) -> Callable[..., str]:
     """Give a function that returns what the Files tab shows, as HTML."""
 
     def show(**query: str) -> str:
-        answer = forms.client.get("/", query_string={"job": job.id, "tab": "files", **query})
-        assert answer.status_code == 200
-        return answer.text.split('id="job-tab"')[1].split('<div class="column">')[0]
+        answer = forms.get("/", query_string={"job": job.id, "tab": "files", **query})
+        assert answer.code == 200
+        return str(answer.body.decode()).split('id="job-tab"')[1].split('<div class="column">')[0]
 
     return show
 
