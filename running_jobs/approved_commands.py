@@ -27,6 +27,8 @@ _HAVE_A_SHELL = ("flock", "runuser", "script", "su")  # what stands behind their
 _ALL_FOR_A_SHELL = ("eval", "rsh", "ssh", "watch")  # whatever they are given is
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SHELL_LINE_FOLLOWS = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*|--command")
+_INTERPRETERS = re.compile(r"(python|pypy|perl|ruby|node|nodejs|deno|php|lua|luajit|Rscript|julia)[0-9.]*")
+_CODE_FOLLOWS = re.compile(r"-[A-Za-z]*[ceErp]|--eval|--print|--run")
 _SPLITS = re.compile(r"-[A-Za-z0]*S|--split-string")  # of env
 MAX_NAME = 100
 MAX_ARGUMENT_BYTES = (128 << 10) - 1  # of one argument or NAME=VALUE, as execve(2) takes it
@@ -140,6 +142,10 @@ def _refuse_wrong_placeholders(where: str, template: tuple[str, ...] | str, decl
                 raise ValueError(f"{where} command to begin with the name of a program, not with a parameter")
             if _is_shell_line(template, place):
                 raise ValueError(f'{where} "${VARIABLE}{used}" in a shell line, not {{{used}}}')
+            if _is_code(template, place):
+                raise ValueError(
+                    f"{where} {{{used}}} as an argument behind the code that an interpreter runs, not in it"
+                )
 
 
 def _is_shell_line(template: tuple[str, ...], place: int) -> bool:
@@ -157,6 +163,15 @@ def _is_shell_line(template: tuple[str, ...], place: int) -> bool:
         return False  # no shell, or behind its script, whose own arguments follow
     asked = any(_SHELL_LINE_FOLLOWS.fullmatch(argument) for argument in before[shell + 1 :])
     return asked or template[place].startswith(("-", "+"))  # an option could bring a line along
+
+
+def _is_code(template: tuple[str, ...], place: int) -> bool:
+    """Say whether an interpreter runs this argument as a program, as in `python3 -c CODE`."""
+    names = [os.path.basename(argument) for argument in template[:place]]
+    interpreter = next((at for at, name in enumerate(names) if _INTERPRETERS.fullmatch(name)), None)
+    if interpreter is None or not all(argument.startswith("-") for argument in template[interpreter + 1 : place]):
+        return False  # no interpreter, or behind its program, whose own arguments follow
+    return bool(_CODE_FOLLOWS.fullmatch(template[place - 1]) or _CODE_FOLLOWS.match(template[place]))
 
 
 def _parameters(where: str, found: Any) -> tuple[Parameter, ...]:

@@ -75,6 +75,12 @@ def _passed_names(value: Any) -> list[str]:
     return _texts(value)
 
 
+def _classes(value: Any) -> list[str]:
+    if not all(part.isidentifier() for name in _texts(value) for part in name.split(".")):  # a pattern approves nothing
+        raise Problem('names like "package.module.Class" or "package.module.Class.method", each whole, without "*"')
+    return _texts(value)
+
+
 def _yes_or_no(value: Any) -> bool:
     if isinstance(value, str) and value.strip().lower() in ("true", "false", "1", "0", "yes", "no"):
         return value.strip().lower() in ("true", "1", "yes")
@@ -178,7 +184,7 @@ def looks_hashed(password: str) -> bool:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _filled, "port": _whole(1, 65535), "slots": _whole(1), "grace_seconds": _seconds, "shell": _program,
     "nice": _whole(-20, 19), "pass_env": _passed_names, "python": lambda value: _text(value) and _program(value),
-    "python_path": _folders, "allowed_classes": _texts, "allowed_commands": _commands, "max_retries": _whole(0, 1000),
+    "python_path": _folders, "allowed_classes": _classes, "allowed_commands": _commands, "max_retries": _whole(0, 1000),
     "retry_delay": _seconds, "timeout": _seconds, "user": _user, "password": _password, "users": _users,
     "trusted_proxies": _whole(0, 10), "trusted_hosts": _host_names, "url_prefix": _prefix, "keep_days": _seconds,
     "keep_jobs": _whole(0), "max_log_bytes": _whole(0), "min_free_bytes": _whole(0), "rotate_bytes": _whole(0),

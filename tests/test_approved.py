@@ -339,6 +339,12 @@ def test_a_program_that_cannot_be_started_is_named(
         ("[allowed_commands.x]\ncommand = ['ssh', 'host', 'echo {a}']\nparameters = ['a']", "in a shell line"),
         ("[allowed_commands.x]\ncommand = ['su', 'eva', '-c', 'echo {a}']\nparameters = ['a']", "in a shell line"),
         ("[allowed_commands.x]\ncommand = ['eval', '{a}']\nparameters = ['a']", "in a shell line"),
+        ("[allowed_commands.x]\ncommand = ['python3', '-c', 'print({a})']\nparameters = ['a']", "{a} as an argument behind the code"),
+        ("[allowed_commands.x]\ncommand = ['env', 'python3.11', '-Ic', '{a}']\nparameters = ['a']", "behind the code that an interpreter runs"),
+        ("[allowed_commands.x]\ncommand = ['/usr/bin/perl', '-ne', '{a}']\nparameters = ['a']", "behind the code"),
+        ("[allowed_commands.x]\ncommand = ['node', '--eval={a}']\nparameters = ['a']", "behind the code"),
+        ("[allowed_commands.x]\ncommand = ['perl', '-e{a}']\nparameters = ['a']", "behind the code"),
+        ("[allowed_commands.x]\ncommand = ['php', '-r', '{a};']\nparameters = ['a']", "behind the code"),
         ("[allowed_commands.x]\ncommand = 'ls'\ncwd = 'relative'", "cwd as an absolute path"), ("[allowed_commands.x]\ncommand = 'ls'\ncwd = 5", "cwd as"),
         ("[allowed_commands.x]\ncommand = 'ls'\nenv = ['A']", "env as a table of texts"), ("[allowed_commands.x]\ncommand = 'ls'\nenv = {A = 1}", "env as"),
         ("[allowed_commands.x]\ncommand = 'ls'\nenv = {'A=B' = 'c'}", "env as"), ("[allowed_commands.x]\ncommand = 'ls'\nenv = {'' = 'c'}", "env as"),
@@ -377,6 +383,8 @@ def test_only_the_file_approves_commands(data: Path) -> None:
     [
         "command = ['awk', '{ print $1 }', '{}', '{1..3}', '${{x}', '{a-b}']\nparameters = ['x']",
         "command = ['sh', '-c', 'ls \"$1\"', 'sh', '{a}']\nparameters = ['a']", "cmd = 'for a in 1; do echo ${a}; done'\nparameters = ['a']",
+        "command = ['python3', 'render.py', '-c', '{a}']\nparameters = ['a']", "command = ['python3', '-c', 'print(1)', '{a}']\nparameters = ['a']",
+        "command = ['node', '--title', '{a}']\nparameters = ['a']", "command = ['php', 'mail.php', '-r{a}']\nparameters = ['a']",
         "command = ['grep', '-c', '{a}']\nparameters = {a = 'string'}", "command = ['ls']\nparameters = {a = {minimum = 1.5, default = 2}}",
     ],
 )  # fmt: skip

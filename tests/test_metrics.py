@@ -202,10 +202,11 @@ def test_health_and_lists_say_what_is_wrong_when_the_data_directory_is_gone(
     local: LocalClient, data: Path, is_empty: bool
 ) -> None:
     assert local.get("/health").json["data"]["dispatcher"] == "not needed"
+    job = local.post("/jobs", {"command": {"type": "exec", "cmd": "true"}}).json["data"][0]["id"]
     aside = data.rename(data.with_name("aside"))
     if is_empty:
         data.mkdir()
-    for path in ("/health", "/jobs", "/"):
+    for path in ("/health", "/jobs", "/", f"/jobs/{job}", f"/jobs/{job}/status", f"/jobs/{job}/out", f"/?job={job}"):
         answer = local.get(path)
         assert (answer.code, b"is gone" in answer.body) == (503, True)
     assert local.get("/metrics").code == 200

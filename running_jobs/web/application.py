@@ -40,7 +40,7 @@ def build_app(settings: Settings) -> Flask:
     app.extensions["running_jobs"] = parts
     auth.guard(app, parts)
     dates.pass_over_wrong_dates(app)
-    responses.handle_errors(app)
+    responses.handle_errors(app, parts.store.refuse_if_gone)
     sending.send_long_answers_from_files(app)  # after they were compressed: the last named is the first to be asked
     compression.compress(app)
     app.register_blueprint(pages.blueprint)

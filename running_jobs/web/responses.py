@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, current_app, render_template, request
@@ -94,11 +95,19 @@ def _is_browser() -> bool:
     return best == "text/html" and request.headers.get("Accept", "*/*") != "*/*"
 
 
-def handle_errors(app: Flask) -> None:
-    """Have every error answered as the API answers, never by a traceback."""
+def handle_errors(app: Flask, refuse_if_gone: Callable[[], None]) -> None:
+    """Have every error answered as the API answers, never by a traceback.
+
+    `refuse_if_gone` raises DataGone if all jobs are missing, with their directory: then none was deleted.
+    """
 
     @app.errorhandler(JobsError)
     def refused(error: JobsError) -> Response:
+        if isinstance(error, NoSuchJob):
+            try:
+                refuse_if_gone()
+            except DataGone as gone:
+                error = gone
         return refusal(code_of(error), str(error))
 
     @app.errorhandler(HTTPException)
