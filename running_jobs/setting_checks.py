@@ -76,8 +76,8 @@ def _passed_names(value: Any) -> list[str]:
 
 
 def _classes(value: Any) -> list[str]:
-    if not all(part.isidentifier() for name in _texts(value) for part in name.split(".")):  # a pattern approves nothing
-        raise Problem('names like "package.module.Class" or "package.module.Class.method", each whole, without "*"')
+    if any(part == "*" for name in _texts(value) for part in name.split(".")):  # it would approve nothing
+        raise Problem('whole names, "package.module.Class" or "package.module.Class.method", without "*"')
     return _texts(value)
 
 

@@ -121,13 +121,23 @@ def wait_for_session(store: JobStore, job_id: str) -> Job:
     )
 
 
+def read_of_each(name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the pid and the content of a file in /proc of each process; psutil takes three times as long for that."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/{name}", "rb") as file:
+            if found := file.read():
+                yield int(pid), found
+
+
 def processes_of(data: Path | str) -> list[psutil.Process]:
     """Return the processes of a data directory's jobs, known by their environment."""
     found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get("JOB_FILES", "").startswith(f"{data}/") and process.status() != "zombie":
-                found.append(process)
+    mark = f"JOB_FILES={data}/".encode()
+    for pid, environ in read_of_each("environ"):
+        if mark in environ and any(variable.startswith(mark) for variable in environ.split(b"\0")):
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                found += [process] if process.status() != psutil.STATUS_ZOMBIE else []
     return found
 
 
@@ -145,22 +155,22 @@ def runners_of(store: JobStore) -> list[psutil.Process]:
     """Return the runners of a store's jobs, those too whose job has ended: they may still start a dispatcher."""
     ids = set(store.ids())
     found = []
-    for process in psutil.process_iter() if ids else ():
-        with contextlib.suppress(psutil.Error):
-            title = " ".join(process.cmdline())
-            if title.startswith("running-jobs: job ") and title.split()[2] in ids and not is_gone(process):
-                found.append(process)
+    for pid, title in read_of_each("cmdline") if ids else ():
+        if title.startswith(b"running-jobs: job ") and title.replace(b"\0", b" ").split()[2].decode() in ids:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                found += [] if is_gone(process) else [process]
     return found
 
 
 def engine_of(data: Path) -> list[psutil.Process]:
     """Return the dispatchers and runners that a test has started, those too whose title tells of no job."""
     found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError, psutil.Error):
-            variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
-            if f"{TEST_MARK}={data}".encode() in variables and f"{ENGINE_MARK}=1".encode() in variables:
-                process = psutil.Process(int(name))
+    marks = {f"{TEST_MARK}={data}".encode(), f"{ENGINE_MARK}=1".encode()}
+    for pid, environ in read_of_each("environ"):
+        if marks.issubset(environ.split(b"\0")):
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
                 found += [] if is_gone(process) else [process]
     return found
 
