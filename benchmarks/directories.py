@@ -1,4 +1,4 @@
-"""Data directories to measure in, and servers on them. Whatever was started in one has ended before it is removed."""
+"""Data directories to measure in, and servers on them. Whatever was started in one has ended before it is left."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ EXEC_TRUE = {"type": "exec", "cmd": "true"}
 TRUE_JOB = {"command": EXEC_TRUE, "start": True, "cwd": "/"}
 
 
-@contextlib.contextmanager
-def folder(below: Path) -> Iterator[Path]:
-    """Yield a folder that is removed afterwards."""
-    found = Path(tempfile.mkdtemp(prefix="running-jobs-benchmark-", dir=below))
-    try:
-        yield found
-    finally:
-        while found.exists():  # somebody who ends may write its last word meanwhile
-            shutil.rmtree(found, ignore_errors=True)
+def new_folder(below: Path) -> Path:
+    """Return a new folder. It stays until all is measured: removing thousands of files slows what makes files next."""
+    return Path(tempfile.mkdtemp(prefix="running-jobs-benchmark-", dir=below))
+
+
+def remove(path: Path) -> None:
+    """Remove a folder in which somebody who ends may write a last word meanwhile."""
+    while path.exists():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def data_directory(below: Path, slots: int, *, sync: bool = True) -> Iterator[Actions]:
     """Yield the verbs on a new data directory; its dispatcher and its jobs are ended afterwards."""
-    with folder(below) as found:
-        lines = [f"slots = {slots}", f"fsync = {str(sync).lower()}", "grace_seconds = 1"]
-        (found / "config.toml").write_text("\n".join(lines) + "\n")
-        actions = Actions(load_settings(str(found), {}))
-        actions.store.prepare()
-        try:
-            yield actions
-        finally:
-            end_all(actions)
+    found = new_folder(below)
+    lines = [f"slots = {slots}", f"fsync = {str(sync).lower()}", "grace_seconds = 1"]
+    (found / "config.toml").write_text("\n".join(lines) + "\n")
+    actions = Actions(load_settings(str(found), {}))
+    actions.store.prepare()
+    try:
+        yield actions
+    finally:
+        end_all(actions)
 
 
 def users_of(path: str) -> list[psutil.Process]:

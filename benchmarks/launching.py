@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.directories import TRUE_JOB, data_directory, folder
+from benchmarks.directories import TRUE_JOB, data_directory, new_folder
 from benchmarks.peers import LINE, Peer, RunJobs
 from benchmarks.results import Goal, Row, compared
 from benchmarks.rounds import in_turns, wait_until
@@ -37,7 +37,7 @@ def measure(scale: Scale, below: Path, peers: Sequence[Peer]) -> list[Row]:
         }
         for peer in peers:
             if peer.version is not None:
-                own = stack.enter_context(folder(below))
+                own = new_folder(below)
                 measures[peer.name] = partial(stack.enter_context(peer.started(own, scale.slots)), scale.jobs)
         in_turns(measures, 1)  # warm-up: dispatcher and workers live from here on
         found = in_turns(measures, scale.rounds)
@@ -76,18 +76,17 @@ def bare_spawns_per_s(count: int) -> float:
 @contextlib.contextmanager
 def _bare_files(below: Path, slots: int) -> Iterator[RunJobs]:
     """Yield what makes a job's files and runs its command as fast as that can be done."""
-    with folder(below) as path:
-        command = [sys.executable, "-I", "-S", BARE_FILES, str(path), str(slots)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert process.stdin is not None and process.stdout is not None
-        given, answers = process.stdin, process.stdout
+    command = [sys.executable, "-I", "-S", BARE_FILES, str(new_folder(below)), str(slots)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    given, answers = process.stdin, process.stdout
 
-        def per_s(count: int) -> float:
-            print(count, file=given, flush=True)
-            return float(answers.readline())
+    def per_s(count: int) -> float:
+        print(count, file=given, flush=True)
+        return float(answers.readline())
 
-        try:
-            yield per_s
-        finally:
-            given.close()
-            process.wait()
+    try:
+        yield per_s
+    finally:
+        given.close()
+        process.wait()

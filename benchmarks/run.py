@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parent)  # instead of our own folder, whose names would be found before others
 
 from benchmarks import command_line, idle, latency, launching, listing, logs, machine, memory, submission  # noqa: E402
+from benchmarks.directories import remove  # noqa: E402
 from benchmarks.peers import Peer, gnu_parallel, huey_workers, nq, python_environment, rq_workers, task_spooler  # noqa: E402
 from benchmarks.results import Row, table  # noqa: E402
 from benchmarks.scale import QUICK, Scale  # noqa: E402
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
     names = asked.names or NAMES
     with contextlib.ExitStack() as stack:
-        below = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="running-jobs-", dir=asked.folder)))
+        below = Path(tempfile.mkdtemp(prefix="running-jobs-", dir=asked.folder))
+        stack.callback(remove, below)
         peers = _peers(_environment(asked, below, names))
         about = machine.described(below, peers)
         rows: list[Row] = []

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.client import post, requests_per_s
-from benchmarks.directories import TRUE_JOB, data_directory, folder, free_port, serve_command, served
+from benchmarks.directories import TRUE_JOB, data_directory, free_port, new_folder, serve_command, served
 from benchmarks.results import Goal, Row, compared
 from benchmarks.rounds import in_turns
 from benchmarks.scale import Scale
@@ -21,13 +21,13 @@ def measure(scale: Scale, below: Path) -> list[Row]:
     request = post("/jobs", json.dumps(TRUE_JOB).encode())
     ports = {name: free_port() for name in ("ours", "empty", "bound", "files")}
     empty, files = ([sys.executable, str(PEERS / name)] for name in ("empty_view.py", "files_view.py"))
-    with data_directory(below, scale.slots) as actions, folder(below) as bare:
+    with data_directory(below, scale.slots) as actions:
         actions.pause(True)
         with (
             served(serve_command(actions, ports["ours"]), ports["ours"]),
             served([*empty, str(ports["empty"])], ports["empty"]),
             served([*empty, str(ports["bound"]), "bound"], ports["bound"]),
-            served([*files, str(ports["files"]), str(bare)], ports["files"]),
+            served([*files, str(ports["files"]), str(new_folder(below))], ports["files"]),
         ):
             measures = {
                 name: partial(requests_per_s, port, request, scale.connections, scale.requests)
