@@ -63,6 +63,7 @@ class Attempt(ABC):
         self.timeout_at = float("inf")
         self.kill_at = float("inf")
         self.seen_version: Version | None = None
+        self._is_held = False
         self.recorded: Job | None = None  # as its end was written
 
     # --- start
@@ -77,16 +78,17 @@ class Attempt(ABC):
         except LockTimeout as error:
             if error.path != self.store.paths.out(self.job_id):
                 raise
-            self.store.note_error(
-                f"{self.job_id} cannot begin: something that still lives holds the lock on its output"
-            )
+            if not self._runs_in_another():
+                self.store.note_error(
+                    f"{self.job_id} cannot begin: something that still lives holds the lock on its output"
+                )
         except OSError as error:
             if error.errno not in NOT_OURS or self.seen_version:
                 raise
             reason = f"could not start: {error.filename}: {error.strerror}"
             self.store.transition(self.job_id, {QUEUED}, ERROR, reason=reason, ended_at=to_iso(self.store.clock()))
         finally:
-            if not started:
+            if not started and self._is_held and not self._runs_in_another():  # else the folder is not ours
                 self._remove_empty_results()
         return started
 
@@ -128,7 +130,8 @@ class Attempt(ABC):
 
     def _start(self) -> bool:
         paths = self.store.paths
-        if not self.hold():
+        self._is_held = self.hold()
+        if not self._is_held:
             return False
         files.make_private_directory(paths.results(self.job_id))
         job = self._claim()
@@ -311,8 +314,15 @@ class Attempt(ABC):
                 signal.sigtimedwait(WAKING - {signal.SIGCHLD}, RETRY_WRITE_S)
         if overruled:
             return None
-        self._remove_empty_results()
+        if self.recorded or not self._runs_in_another():
+            self._remove_empty_results()
         return self.recorded is not None
+
+    def _runs_in_another(self) -> bool:
+        with contextlib.suppress(JobsError, OSError):
+            job = self.store.get(self.job_id)
+            return job.status is ACTIVE and not self.is_ours(job)
+        return False
 
     def _remove_empty_results(self) -> None:
         with contextlib.suppress(OSError):  # it only goes if it is empty

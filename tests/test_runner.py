@@ -19,6 +19,7 @@ from running_jobs.actions import Actions
 from running_jobs.errors import WrongState
 from running_jobs.job import Job
 from running_jobs.processes import LOOK_AGAIN
+from running_jobs.runner import run_attempt
 from running_jobs.store import JobStore
 
 from .conftest import (
@@ -397,6 +398,22 @@ def test_a_runner_that_finds_its_job_claimed_leaves_it_alone(actions: Actions, l
     ended = wait_for_end(store, job.id)
     assert ended.attempt == 1
     assert out(store, job) == "once\n"
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["its turn is over", "its turn has come, as far as it knows"])
+def test_a_second_runner_of_a_job_leaves_the_folder_of_the_first(
+    launch, store: JobStore, actions: Actions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_late: bool
+) -> None:
+    go_on = tmp_path / "go on"
+    job = launch(f"until [ -e '{go_on}' ]; do sleep 0.01; done; echo kept > $JOB_FILES/result")
+    wait_for_session(store, job.id)
+    monkeypatch.setattr("running_jobs.runner.CLAIM_WAIT_S", 0.05)
+    ran = run_attempt(store, actions.settings, job.id, (0, 0, 0) if is_late else store.version(job.id))
+    assert ran.settled is None
+    go_on.touch()
+    assert wait_for_end(store, job.id).status == "done"
+    assert Path(store.paths.results(job.id), "result").read_text() == "kept\n"
+    assert not os.path.exists(store.paths.errors)
 
 
 def test_kill_outruns_a_storm_of_forks(actions: Actions, launch, data: Path) -> None:
