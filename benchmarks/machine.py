@@ -27,7 +27,7 @@ def described(below: Path, peers: Sequence[Peer]) -> list[str]:
     return [
         f"Measured {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, load before {load}",
         f"{_processor()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.1f} GiB of memory",
-        f"{platform.system()} {platform.release()}, data directories on {_file_system(below)}",
+        f"{platform.system()} {platform.release().partition('-')[0]}, data directories on {_file_system(below)}",
         f"Running Jobs {_version()}, Python {platform.python_version()}, {packages}",
         ", ".join(f"{peer.name} {peer.version or MISSING}" for peer in peers),
     ]
@@ -42,13 +42,12 @@ def _processor() -> str:
 
 
 def _file_system(below: Path) -> str:
-    """Return the type and the options of what a folder is on."""
+    """Return the type of what a folder is on."""
     above = {str(folder) for folder in (below.resolve(), *below.resolve().parents)}
     holding = [part for part in psutil.disk_partitions(all=True) if part.mountpoint in above]
     if not holding:
         return "an unknown file system"
-    nearest = max(holding, key=lambda part: len(part.mountpoint))
-    return f"{nearest.fstype} ({nearest.opts})"
+    return max(holding, key=lambda part: len(part.mountpoint)).fstype
 
 
 def _version() -> str:

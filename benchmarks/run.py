@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,14 +24,23 @@ from benchmarks.peers import Peer, gnu_parallel, huey_workers, nq, python_enviro
 from benchmarks.results import Row, table  # noqa: E402
 from benchmarks.scale import QUICK, Scale  # noqa: E402
 
-NAMES = ("launching", "submission", "latency", "command-line", "listing", "memory", "logs", "idle")
+PARTS: dict[str, Callable[..., list[Row]]] = {
+    "launching": launching.measure,
+    "submission": submission.measure,
+    "latency": latency.measure,
+    "command-line": command_line.measure,
+    "listing": listing.measure,
+    "memory": memory.measure,
+    "logs": logs.measure,
+    "idle": idle.measure,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for, print it, write it."""
     asked = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
-    names = asked.names or NAMES
+    names = asked.names or list(PARTS)
     with contextlib.ExitStack() as stack:
         below = Path(tempfile.mkdtemp(prefix="running-jobs-", dir=asked.folder))
         stack.callback(remove, below)
@@ -41,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows: list[Row] = []
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            rows += _parts(peers)[name](QUICK if asked.quick else Scale(), below)
+            more = {"peers": peers} if name == "launching" else {}
+            rows += PARTS[name](QUICK if asked.quick else Scale(), below, **more)
     text = _report(about, rows)
     print(text)
     if asked.output or (not asked.quick and not asked.names):
@@ -50,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure; default: all of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure; default: all of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="measure next to nothing, install nothing")
     parser.add_argument("--folder", metavar="DIR", help="where to make data directories; the disk there is measured")
     parser.add_argument("--peers", metavar="DIR", type=Path, help="an environment to keep huey and rq in")
@@ -70,11 +79,6 @@ def _environment(asked: argparse.Namespace, below: Path, names: Sequence[str]) -
 def _peers(environment: Path | None) -> list[Peer]:
     programs = [task_spooler.found(), nq.found(), gnu_parallel.found()]
     return [*programs, huey_workers.found(environment), rq_workers.found(environment)]
-
-
-def _parts(peers: Sequence[Peer]) -> dict[str, Callable[[Scale, Path], list[Row]]]:
-    modules = (submission, latency, command_line, listing, memory, logs, idle)
-    return dict(zip(NAMES, (partial(launching.measure, peers=peers), *(module.measure for module in modules))))
 
 
 def _report(about: Sequence[str], rows: Sequence[Row]) -> str:

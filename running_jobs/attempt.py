@@ -25,14 +25,7 @@ from running_jobs.files import Version
 from running_jobs.growth import Growth
 from running_jobs.housekeeping import tidy
 from running_jobs.job import ACTIVE, ERROR, QUEUED, Job, to_iso
-from running_jobs.processes import (
-    LOOK_AGAIN,
-    boot_id,
-    has_children,
-    look_at,
-    own_start,
-    ticks_since_boot,
-)
+from running_jobs.processes import LOOK_AGAIN, boot_id, has_children, look_at, own_start, ticks_since_boot
 from running_jobs.settings import Settings
 from running_jobs.store import Decision, JobStore
 
@@ -232,10 +225,8 @@ class Attempt(ABC):
 
     def _look_at_logs(self, now: float) -> None:
         """End a job that writes too much: as a timeout would, and at once if it writes as much again meanwhile."""
-        size = 0
-        for path in (self.store.paths.out, self.store.paths.err, self.store.paths.response):
-            with contextlib.suppress(OSError):
-                size += os.stat(path(self.job_id), follow_symlinks=False).st_size
+        paths = self.store.paths
+        size = sum(files.size_of(path(self.job_id)) for path in (paths.out, paths.err, paths.response))
         if size > self.logs.bound:
             if self.ending.cause is None:
                 self.begin_ending("log", None)
@@ -303,11 +294,7 @@ class Attempt(ABC):
             try:
                 self.recorded = self.write(decide)
                 break
-            except (
-                NoSuchJob,
-                UnreadableJob,
-                DataGone,
-            ) as error:  # removed or damaged by hand: nothing left to write into
+            except (NoSuchJob, UnreadableJob, DataGone) as error:  # by hand: there is nothing left to write into
                 self.store.note_error(f"{self.job_id} ended, but {error}")
                 break
             except (JobsError, OSError):

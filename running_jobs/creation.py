@@ -86,10 +86,9 @@ class Creation:
     def _create_all(self, lock: int, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
         jobs: list[Job] = []
         try:
-            for template, code in zip(templates, codes):
-                job = self._named(template, lock)
-                jobs.append(job)
-                files.append_line(self._paths.batch, job.id)
+            jobs += [self._named(template, lock) for template in templates]
+            self._note_batch(jobs)
+            for job, code in zip(jobs, codes):
                 self._files.write_unfinished(job)
                 self._awaited.register(job)
                 self._files.publish(job, detail, code)
@@ -104,6 +103,13 @@ class Creation:
                 raise StorageFailed("The job", error) from error
             raise
         return jobs
+
+    def _note_batch(self, jobs: Sequence[Job]) -> None:
+        """Note which jobs are about to be stored, before any is: also a power cut leaves all of them or none."""
+        noted = "".join(f"{job.id}\n" for job in jobs).encode()
+        files.write_anew(self._paths.batch, noted, self._files.sync)
+        if self._files.sync:
+            files.sync_directory(self._paths.run)
 
     def undo_what_was_interrupted(self) -> None:
         """Remove the jobs of somebody who died with the lock before all were stored."""

@@ -10,17 +10,19 @@ import contextlib
 import itertools
 import os
 import select
+import signal
 import time
 
 from running_jobs import files
 from running_jobs.engine import COMMANDS, spawn
+from running_jobs.housekeeping import TIDY_EVERY_S, seconds_since_tidied
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 CALLBACKS_AT_ONCE = 32
 RETRY_S = 5.0
 PRUNE_AT_MOST_EVERY_S = 5.0
-PRUNE_AT_LEAST_EVERY_S = 3600.0  # days pass also while no job ends
+PRUNE_AT_LEAST_EVERY_S = 3600.0  # days pass also while no job ends; where no job expires, TIDY_EVERY_S is enough
 PRUNE_SHARE = 0.05  # of one core at most, niced, however long it takes to look at all jobs
 
 
@@ -35,6 +37,7 @@ class Errands:
         self._running: dict[int, tuple[int, str]] = {}  # pidfd -> pid, job (or an empty text for pruning)
         self._prunes = settings.keep_days > 0 or settings.keep_jobs > 0
         self._prune_at = 0.0
+        self._tidy_at: float | None = None
         self._prune_began = 0.0
         self._has_ended_jobs = True
         self._last_ended = ""
@@ -63,6 +66,8 @@ class Errands:
 
     def start(self, now: float) -> None:
         """Start what is to be run, as far as there is room; if there are no processes to be had, try again later."""
+        if self._tidy_at is None:  # by now it is known when that was done last
+            self._tidy_at = now + TIDY_EVERY_S - seconds_since_tidied(self._store)
         if now < self._retry_at:
             return
         try:
@@ -81,14 +86,15 @@ class Errands:
             if not files.is_locked(self._store.paths.marker(job_id)):  # else one that outlived a dispatcher is at it
                 self._spawn(["callback", self._settings.data, job_id], job_id)
             del self._wanted[job_id]
-        if self._prunes and now >= self._next_prune_at() and not self._is_pruning():
+        if now >= self._next_prune_at() and not self._is_pruning():
             self._spawn(["prune", self._settings.data], "")
+            self._tidy_at = now + TIDY_EVERY_S
             self._has_ended_jobs = False
             self._prune_began = now
 
     def seconds_to_next(self, now: float) -> float | None:
         """Return when to start something that only time holds up, None if there is no such thing."""
-        times = [self._next_prune_at()] if self._prunes and not self._is_pruning() else []
+        times = [] if self._is_pruning() else [self._next_prune_at()]
         if self._fails:
             times = [max(self._retry_at, at) for at in (*times, self._retry_at)]
         return max(0.0, min(times) - now) if times else None
@@ -108,13 +114,21 @@ class Errands:
         return job_id
 
     def _next_prune_at(self) -> float:
-        return self._prune_at if self._has_ended_jobs else self._prune_began + PRUNE_AT_LEAST_EVERY_S
+        tidy_at = float("inf") if self._tidy_at is None else self._tidy_at
+        if not self._prunes:
+            return tidy_at
+        return min(tidy_at, self._prune_at if self._has_ended_jobs else self._prune_began + PRUNE_AT_LEAST_EVERY_S)
 
     def _is_pruning(self) -> bool:
         return any(not job_id for _, job_id in self._running.values())
 
     def _spawn(self, arguments: list[str], job_id: str) -> None:
         pid = spawn(COMMANDS, arguments, self._settings)
-        pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
+        try:
+            pidfd = os.pidfd_open(pid)  # our own child: the pid is its own until we wait for it
+        except OSError:  # no descriptors: nobody would see its end; it has not done anything yet
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self._running[pidfd] = (pid, job_id)
         self._poller.register(pidfd, select.POLLIN)

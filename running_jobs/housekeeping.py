@@ -7,12 +7,13 @@ import os
 import re
 
 from running_jobs import files, folders
-from running_jobs.errors import NoSuchJob, UnreadableJob
+from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.job import ACTIVE, QUEUED, is_job_id
 from running_jobs.paths import JobPaths
 from running_jobs.store import JobStore
 
 UNFINISHED_S = 3600  # nobody takes that long to store a job
+TIDY_EVERY_S = 86400.0  # what a few who were killed left is small
 _UNFINISHED = re.compile(r"\.(.+)\.json\.(?:new|next|session)")
 
 
@@ -39,7 +40,7 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
         if files.read_bounded(store.paths.boot_id, 100).decode() == boot_id and os.path.isdir(store.paths.open):
             return store.open_ids()
     files.make_private_directory(store.paths.open)
-    _remove_unfinished(store)
+    remove_unfinished(store)
     found = [job_id for job_id in store.ids() if _may_be_open(store, job_id)]
     with contextlib.suppress(OSError):  # a full disk: then it is all looked at again the next time
         for job_id in found:
@@ -48,18 +49,34 @@ def open_jobs(store: JobStore, boot_id: str) -> list[str]:
     return found
 
 
-def _remove_unfinished(store: JobStore) -> None:
+def seconds_since_tidied(store: JobStore) -> float:
+    """Return how long ago remove_unfinished was done, 0 if that is not known."""
+    with contextlib.suppress(OSError):
+        return max(0.0, store.clock() - os.stat(store.paths.boot_id).st_mtime)
+    return 0.0
+
+
+def remove_unfinished(store: JobStore) -> None:
     """Remove the records that nobody came to finish, with the logs of new jobs: whoever wrote them was killed."""
     with contextlib.suppress(OSError), os.scandir(store.paths.data) as entries:
         for entry in entries:
             found = _UNFINISHED.fullmatch(entry.name)
             if found and is_job_id(found[1]):
-                with contextlib.suppress(OSError):
-                    if entry.stat(follow_symlinks=False).st_mtime < store.clock() - UNFINISHED_S:
-                        _remove_unless_needed(store, found[1], entry.path)
+                with contextlib.suppress(OSError, JobsError):
+                    if _is_old(store, entry.path):
+                        with store.door():  # whoever writes a record there holds it
+                            _remove_unless_needed(store, found[1], entry.path)
+    with contextlib.suppress(OSError):
+        os.utime(store.paths.boot_id)
+
+
+def _is_old(store: JobStore, path: str) -> bool:
+    return os.lstat(path).st_mtime < store.clock() - UNFINISHED_S
 
 
 def _remove_unless_needed(store: JobStore, job_id: str, path: str) -> None:
+    if not _is_old(store, path):
+        return
     try:
         job = store.get(job_id)
         if path == store.paths.unfinished(job_id) or job.is_settled:  # the others may tell a session

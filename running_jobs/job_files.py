@@ -170,7 +170,11 @@ class JobFiles:
         files.write_atomically(self.paths.json(job.id), job.to_json(), self.sync)
 
     def remove(self, job_id: str) -> None:
-        """Remove whatever a job has, its record last: an interrupted deletion can be repeated."""
+        """Remove whatever a job has.
+
+        Its record goes after logs and results, so that an interrupted deletion can be repeated, and before what is
+        found without it and tidied away.
+        """
         self.remove_all_but_the_record(job_id)
         paths = self.paths
         for path in (

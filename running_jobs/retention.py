@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from running_jobs.errors import JobsError
+from running_jobs.housekeeping import remove_unfinished
 from running_jobs.job import from_iso
 from running_jobs.journal import parts_put_aside
 from running_jobs.store import JobStore
@@ -36,10 +37,14 @@ def _may_go(store: JobStore, job_id: str, is_surplus: bool, before_s: float) -> 
 
 
 def prune(store: JobStore, keep_days: float | None, keep_jobs: int | None, by: str | None = None) -> list[str]:
-    """Delete the ended jobs that expired, with all their files, and return their ids.
+    """Delete the ended jobs that expired, with all their files, and return their ids; None is no bound.
 
-    With keep_days go also the parts of the logs that were put aside before. Raise StorageFailed.
+    What somebody who was killed left of a job long ago goes, too; with keep_days so do the parts of the logs that were
+    put aside before. Raise StorageFailed.
     """
+    remove_unfinished(store)
+    if keep_days is None and keep_jobs is None:
+        return []
     pruned = []
     for job_id in expired(store, keep_days, keep_jobs):
         with contextlib.suppress(JobsError):  # deleted or damaged meanwhile; a disk that refuses says so the next time

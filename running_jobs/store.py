@@ -23,6 +23,7 @@ from running_jobs.errors import (
     AmbiguousId,
     DataGone,
     ForbiddenTransition,
+    JobsError,
     LockTimeout,
     NoSuchJob,
     StorageFailed,
@@ -150,8 +151,8 @@ class JobStore:
         """Store new jobs with new ids, durably, all or none, and return them as written.
 
         A template is a job but for `id` and `created_at`; `codes` holds the code that each is to keep, or None. Raise
-        StorageFailed, with nothing stored. Nobody sees or claims one of several before all are there: that takes the
-        lock, which is held meanwhile.
+        StorageFailed, with nothing stored. Nobody claims one of several before all are there: that takes the lock,
+        which is held meanwhile. A reader, who takes none, may see the first of them before the last.
         """
         try:
             return self._create_all(templates, detail, codes or [None] * len(templates))
@@ -202,20 +203,29 @@ class JobStore:
     def delete(self, job_id: str, detail: str = "") -> None:
         """Delete a job with all its files. Raise NoSuchJob, UnreadableJob, or WrongState while it is active.
 
-        That it was done is noted in the jobs that still wait for it: they may run all the same.
+        That it was done is noted in the jobs that still wait for it: they may run all the same. Raise StorageFailed if
+        the disk refuses: nothing is gone then, unless its logs and results had to make room for the journal's line.
         """
         with self.door():
             job = self.get(job_id)
             if job.status is ACTIVE:
                 raise WrongState(job_id, "active", "it cannot be deleted while it runs. Stop or kill it first.")
             try:
-                self.files.remove_all_but_the_record(job_id)  # what makes room comes first
-                if job.status is DONE:
-                    self._awaited.tell_done(job_id)
-                self.files.tell(job, "deleted", deleted_detail(job, detail))
+                try:
+                    self._tell_deleted(job, detail)
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    self.files.remove_all_but_the_record(job_id)  # what is to go makes room
+                    self._tell_deleted(job, detail)
                 self.files.remove(job_id)
             except OSError as error:
                 raise StorageFailed(f"The deletion of job {job_id}", error) from error
+
+    def _tell_deleted(self, job: Job, detail: str) -> None:
+        if job.status is DONE:
+            self._awaited.tell_done(job.id)
+        self.files.tell(job, "deleted", deleted_detail(job, detail))
 
     def _create_all(self, templates: Sequence[Job], detail: str, codes: Sequence[bytes | None]) -> list[Job]:
         if time.monotonic() > self._prepare_again_at:
@@ -239,7 +249,9 @@ class JobStore:
     def note_error(self, text: str) -> None:
         """Add a line to the log of errors."""
         append_error(self.paths.errors, self.clock(), text)
-        put_aside(self.paths.errors, self.files.rotate_bytes, self.clock())
+        if files.size_of(self.paths.errors) > self.files.rotate_bytes > 0:
+            with contextlib.suppress(JobsError), self.door():
+                put_aside(self.paths.errors, self.files.rotate_bytes, self.clock())
 
     def mark_open(self, job_id: str) -> None:
         """Have the dispatcher look at a job that is not settled. A marker too many does no harm: it is tidied away."""

@@ -98,7 +98,10 @@ def is_on_a_node(paths: JobPaths) -> bool:
 
 
 def ensure_dispatcher(settings: Settings, wait_s: float = PROBED_S) -> int | None:
-    """Start a dispatcher unless one lives, and goes on living so long. Return the pid to wait for, or None."""
+    """Start a dispatcher unless one lives, and goes on living so long.
+
+    Return the pid to wait for, which is not the dispatcher's but that of the one between, or None.
+    """
     paths = JobPaths(settings.data)
     if is_on_a_node(paths):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from running_jobs.actions import Actions
 from running_jobs.dispatcher import Dispatcher
-from running_jobs.errors import InvalidJob, NotAllowed, WrongState
+from running_jobs.errors import InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import Job, JobStatus
 from running_jobs.store import JobStore
 
@@ -260,9 +261,32 @@ def test_a_deletion_on_a_full_disk_of_what_is_awaited_makes_room_first(
     first = wait_for_end(store, launch("echo long").id)
     actions.submit({"command": {"type": "exec", "cmd": "true"}, "after": [first.id]})
     seen = []
-    monkeypatch.setattr(store._awaited, "tell_done", lambda _: seen.append(Path(store.paths.out(first.id)).exists()))
+
+    def tell_done(job_id: str) -> None:
+        seen.append(os.path.exists(store.paths.out(first.id)))
+        if seen[-1]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store._awaited, "tell_done", tell_done)
     actions.delete(first.id)
-    assert seen == [False]
+    assert seen == [True, False]
+    assert first.id not in store.ids()
+
+
+def test_a_deletion_that_is_refused_leaves_everything(
+    actions: Actions, launch: Callable[..., Job], store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = wait_for_end(store, launch("echo kept; echo result > $JOB_FILES/result").id)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(store.files, "tell", refuse)
+    with pytest.raises(StorageFailed):
+        actions.delete(job.id)
+    assert Path(store.paths.out(job.id)).read_text() == "kept\n"
+    assert Path(store.paths.results(job.id), "result").read_text() == "result\n"
+    assert store.get(job.id).status == "done"
 
 
 def test_a_pruner_that_cannot_be_started_is_tried_again_now_and_then(

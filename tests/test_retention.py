@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from running_jobs.journal import parts_put_aside, put_aside
 from running_jobs.retention import DAY_S, expired, prune
 from running_jobs.store import JobStore
 
-from .conftest import PROJECT, is_gone, wait_for, wait_for_end, wait_for_status
+from .conftest import PROJECT, dispatcher_of, is_gone, kill_and_wait, wait_for, wait_for_end, wait_for_status
 
 NOW = 1_800_000_000.0
 CALL = {"type": "exec", "cmd": "true"}
@@ -208,6 +209,50 @@ def test_a_dispatcher_prunes_once_for_many_ends_and_not_again_for_its_own_deleti
     assert errands.seconds_to_next(110.0) == 3600  # days pass also while nothing ends
     errands.job_ended("20260101-000000-000001")
     assert errands.seconds_to_next(110.0) == 0
+
+
+def lay_beginnings(store: JobStore, at_s: float) -> list[Path]:
+    """Lay there what a submitter leaves who is killed before its job is there."""
+    job_id = f"{to_iso(at_s)[:10].replace('-', '')}-000000-{int(at_s) % 1_000_000:06d}"
+    paths = [Path(path(job_id)) for path in (store.paths.unfinished, store.paths.out, store.paths.err)]
+    for path in paths:
+        path.touch(0o600)
+        os.utime(path, (at_s, at_s))
+    return paths
+
+
+def test_what_killed_submitters_left_goes_within_a_day_whether_or_not_the_machine_restarts(
+    actions: Actions, launch: Callable[..., Job], data: Path
+) -> None:
+    store, now_s = actions.store, time.time()
+    wait_for_end(store, launch("true").id)
+    old, young = lay_beginnings(store, now_s - 7200), lay_beginnings(store, now_s - 60)
+    kill_and_wait(wait_for(lambda: dispatcher_of(data)))
+    os.utime(store.paths.boot_id, (now_s - 2 * DAY_S,) * 2)
+    assert wait_for_end(store, launch("true").id).status == "done"
+    wait_for(lambda: not any(map(os.path.exists, old)), lambda: f"the end of {old}")
+    assert all(path.exists() for path in young)
+    wait_for(lambda: os.stat(store.paths.boot_id).st_mtime >= int(now_s), "the day to be noted")
+    later = JobStore(store.paths.data, clock=lambda: now_s + DAY_S)
+    assert prune(later, None, None) == []
+    assert not any(path.exists() for path in young)
+    assert len(store.ids()) == 2
+
+
+def test_it_is_looked_for_once_a_day_where_no_job_expires(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    actions: Actions = configure("slots = 3\n")
+    actions.store.prepare()
+    Path(actions.store.paths.boot_id).touch()
+    spawned: list[str] = []
+    monkeypatch.setattr(Errands, "_spawn", lambda self, arguments, job_id: spawned.append(arguments[0]))
+    errands = Dispatcher(actions.store, actions.settings, 0).errands
+    errands.start(100.0)
+    assert errands.seconds_to_next(100.0) == pytest.approx(DAY_S, abs=5)
+    errands.start(100.0 + DAY_S - 6)
+    assert spawned == []
+    errands.start(100.0 + DAY_S)
+    errands.start(101.0 + DAY_S)
+    assert spawned == ["prune"]
 
 
 def test_a_callback_process_leaves_when_its_job_is_damaged(actions: Actions, tmp_path: Path) -> None:

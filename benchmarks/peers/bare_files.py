@@ -67,8 +67,10 @@ class Queue:
         journal = os.open(f"{self.folder}/journal", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(journal, LINE)
         os.close(journal)
-        yield
-        os.close(lock)
+        try:
+            yield
+        finally:
+            os.close(lock)
 
 
 def _write(path: str, record: bytes) -> None:

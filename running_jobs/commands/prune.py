@@ -1,6 +1,7 @@
-"""Removes the ended jobs that expired: `python -m running_jobs.commands.prune DATA`, with the settings of DATA.
+"""Removes the ended jobs that expired, and what nobody came to finish: `python -m running_jobs.commands.prune DATA`.
 
-A process of its own, since looking at 100,000 jobs would hold up a dispatcher; `app.py prune` does the same by hand.
+The settings are those of DATA. A process of its own, since looking at 100,000 jobs would hold up a dispatcher;
+`app.py prune` does the same by hand.
 """
 
 from __future__ import annotations

@@ -89,22 +89,26 @@ class ForkServer:
         self._prepare()
         requests = _socket.socket(fileno=socket)
         while True:
-            request, rights, _, _ = requests.recvmsg(1, _ROOM, _socket.MSG_CMSG_CLOEXEC)
+            request, rights, flags, _ = requests.recvmsg(1, _ROOM, _socket.MSG_CMSG_CLOEXEC)
             if not request:
                 return
             descriptors = array("i", rights[0][2] if rights else b"")
-            try:
-                intermediate = os.fork()
-                if intermediate == 0:
-                    self._fork_again(self._run, *descriptors)
-                is_forked = os.waitpid(intermediate, 0)[1] == 0
-            except OSError:  # no processes: others will end
-                is_forked = False
-            if not is_forked:
-                with contextlib.suppress(OSError):
-                    os.write(descriptors[-1], NOT_FORKED)
+            if not flags & _socket.MSG_CTRUNC:  # else there was no room for all of them: their end tells the dispatcher
+                self._fork_with(descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
+
+    def _fork_with(self, descriptors: array[int]) -> None:
+        try:
+            intermediate = os.fork()
+            if intermediate == 0:
+                self._fork_again(self._run, *descriptors)
+            is_forked = os.waitpid(intermediate, 0)[1] == 0
+        except OSError:  # no processes: others will end
+            is_forked = False
+        if not is_forked:
+            with contextlib.suppress(OSError):
+                os.write(descriptors[-1], NOT_FORKED)
 
     def _fork_again(self, serve: Callable[..., None], *descriptors: int) -> NoReturn:
         """Be what is between us and a process that has init for a parent, and holds only this."""

@@ -158,11 +158,11 @@ def show_files(job_id: str) -> Response:
     """List the files a job left."""
     parts().store.get(job_id)
     found = parts().listings.of(parts().store.paths.results(job_id))
-    files = [
+    shown = [
         {"name": as_text(file.name), "size": file.size, "modified_at": file.modified_at} for file in sorted(found.files)
     ]
-    cut = "" if found.total == len(files) else f"The newest {len(files)} of {found.total} files."
-    return envelope(200, cut, files)
+    cut = "" if found.total == len(shown) else f"The newest {len(shown)} of {found.total} files."
+    return envelope(200, cut, shown)
 
 
 @blueprint.get("/jobs/<job_id>/files.zip")
