@@ -86,6 +86,25 @@ def test_a_job_that_it_was_killed_over_is_launched_again(actions: Actions, data:
     assert Path(actions.store.paths.out(job.id)).read_text() == "once\n"
 
 
+def test_a_job_that_it_had_no_descriptors_for_is_launched_again(actions: Actions, data: Path) -> None:
+    wait_for_end(actions.store, submit(actions, "true").id)
+    wait_for(lambda: len(engine_of(data)) == 2)
+    [server] = fork_servers_of(data)
+    before = server.rlimit(psutil.RLIMIT_NOFILE)
+    for room in (0, 1):  # for none, or for one of the two that a runner is to hold
+        server.rlimit(psutil.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{server.pid}/fd")) + room, before[1]))
+        waits = server.num_ctx_switches().voluntary
+        job = submit(actions, "echo once")
+        wait_for(lambda before=waits: server.num_ctx_switches().voluntary > before)  # it was asked, and waits again
+        server.rlimit(psutil.RLIMIT_NOFILE, before)
+        assert wait_for_end(actions.store, job.id).attempt == 1
+        assert Path(actions.store.paths.out(job.id)).read_text() == "once\n"
+        wait_for(lambda: len(engine_of(data)) == 2)
+    assert fork_servers_of(data) == [server]
+    errors = Path(actions.store.paths.errors)
+    assert not errors.exists() or "failed" not in errors.read_text()
+
+
 def test_a_runner_is_forked_for_a_job_that_is_announced_and_leaves_if_none_comes(actions: Actions, data: Path) -> None:
     wait_for_end(actions.store, submit(actions, "true").id)
     wait_for(lambda: len(engine_of(data)) == 2)

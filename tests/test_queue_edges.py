@@ -27,6 +27,7 @@ from .conftest import (
     Listener,
     Server,
     dispatcher_of,
+    is_gone,
     kill_and_wait,
     remove_tree,
     wait_for,
@@ -189,7 +190,7 @@ def test_deleting_a_job_ends_its_callback(
     wait_for(lambda: mark.exists() and mark.read_text().strip())
     process = psutil.Process(int(mark.read_text()))
     actions.delete(job.id)
-    wait_for(lambda: not process.is_running() or process.status() == "zombie")
+    wait_for(lambda: is_gone(process))
     wait_for(lambda: not os.listdir(store.paths.open))
 
 
@@ -287,6 +288,26 @@ def test_a_deletion_that_is_refused_leaves_everything(
     assert Path(store.paths.out(job.id)).read_text() == "kept\n"
     assert Path(store.paths.results(job.id), "result").read_text() == "result\n"
     assert store.get(job.id).status == "done"
+
+
+def test_a_pruner_that_cannot_be_watched_is_ended(
+    configure: Callable[..., Actions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions = configure("keep_jobs = 5\n")
+    actions.store.prepare()
+    errands = Dispatcher(actions.store, actions.settings, 0).errands
+    before = psutil.Process().children()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        errands.start(100.0)
+    assert (len(errands), psutil.Process().children()) == (0, before)
+    errands.start(105.0)
+    [pruner] = set(psutil.Process().children()) - set(before)
+    pruner.wait(20)
 
 
 def test_a_pruner_that_cannot_be_started_is_tried_again_now_and_then(
