@@ -85,9 +85,13 @@ def _report(about: Sequence[str], rows: Sequence[Row]) -> str:
     lines = [
         "# Results",
         "",
-        "Made by `python benchmarks/run.py`; medians of several rounds in turns, with the spread of",
+        "Made by `python benchmarks/run.py`; medians of several rounds in turns. A ratio is the median of",
+        "the rounds' own ratios, with their spread, and not that of the two medians beside it. Only ratios",
+        "are worth comparing between machines.",
+        "",
+        *(f"- {line}" for line in about),
+        "",
     ]
-    lines += ["the ratios. Only ratios are worth comparing between machines.", "", *(f"- {line}" for line in about), ""]
     return "\n".join([*lines, table(rows)])
 
 
