@@ -7,7 +7,7 @@ import os
 import re
 
 from running_jobs import files, folders
-from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
+from running_jobs.errors import JobsError, NoSuchJob, StorageFailed, UnreadableJob
 from running_jobs.job import ACTIVE, QUEUED, is_job_id
 from running_jobs.paths import JobPaths
 from running_jobs.store import JobStore
@@ -58,11 +58,11 @@ def seconds_since_tidied(store: JobStore) -> float:
 
 def remove_unfinished(store: JobStore) -> None:
     """Remove the records that nobody came to finish, with the logs of new jobs: whoever wrote them was killed."""
-    with contextlib.suppress(OSError), os.scandir(store.paths.data) as entries:
+    with contextlib.suppress(OSError, JobsError), os.scandir(store.paths.data) as entries:
         for entry in entries:
             found = _UNFINISHED.fullmatch(entry.name)
             if found and is_job_id(found[1]):
-                with contextlib.suppress(OSError, JobsError):
+                with contextlib.suppress(OSError, StorageFailed):
                     if _is_old(store, entry.path):
                         with store.door():  # whoever writes a record there holds it
                             _remove_unless_needed(store, found[1], entry.path)
