@@ -690,7 +690,7 @@ def test_a_look_up_ends_what_an_import_left_running(
     pid = tmp_path / "left"
     (code / "forks.py").write_text(
         f"import os, time\nif os.fork() == 0:\n    open({str(pid)!r}, 'w').write(str(os.getpid()))\n    time.sleep(100)\n"
-        f"while not os.path.exists({str(pid)!r}): time.sleep(0.01)\n"
+        f"while not (os.path.exists({str(pid)!r}) and os.path.getsize({str(pid)!r})): time.sleep(0.01)\n"
         "class Report:\n    def make(self):\n        pass\n"
     )
     settle(data, code, ["forks.Report"])

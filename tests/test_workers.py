@@ -241,7 +241,7 @@ def test_twenty_stops_give_one_sigterm(data: Path, server: Server, store: JobSto
         "import signal, time\nfrom pathlib import Path\nfrom running_jobs import Worker\n\n\nclass Counts(Worker):\n"
         "    def run(self):\n        seen = []\n"
         "        signal.signal(signal.SIGTERM, lambda *_: seen.append(1))\n        self.log('ready')\n"
-        "        while not Path(self.get_parameter('until')).exists():\n            time.sleep(0.01)\n"
+        "        while not (seen and Path(self.get_parameter('until')).exists()):\n            time.sleep(0.01)\n"
         "        self.log(f'{len(seen)} seen')\n",
     )
     until = data.parent / "until"
