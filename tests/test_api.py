@@ -352,9 +352,11 @@ def test_health_and_stats(server: Server, store: JobStore, launch) -> None:
     def used_now() -> dict[str, Any]:
         return server.get(f"/jobs/{job.id}/stats").json["data"][-1]
 
-    wait_for(lambda: used_now()["processes"] == 1, used_now)  # it is active before its command runs
-    sample = used_now()
-    assert sample["rss_bytes"] > 100_000
+    def is_seen() -> bool:
+        sample = used_now()
+        return sample["processes"] == 1 and sample["rss_bytes"] > 100_000
+
+    wait_for(is_seen, used_now)  # it is active before its command runs
     assert server.get(f"/jobs/{add(server)['id']}/stats").json["data"] == []
 
 
