@@ -145,7 +145,7 @@ def test_an_edit_as_a_job_starts_wins_or_comes_too_late_and_ends_nothing(
     actions: Actions, launch: Launch, store: JobStore, calls: Calls
 ) -> None:
     calls.put("scancel", "sleep 1")
-    job = launch("sleep 2; echo $SLURM_CPUS_PER_TASK", delay=3, cpus=1, retries=2)
+    job = launch("sleep 2; echo $SLURM_CPUS_PER_TASK", delay=8, cpus=1, retries=2)
     wait_for(lambda: is_pending(store, job))
     wait_for(lambda: told(store, job).get("state") != "PENDING" or store.get(job.id).status == "active", timeout_s=20)
     wanted = "1"
