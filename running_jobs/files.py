@@ -116,15 +116,15 @@ def _take_over(path: str, size: int) -> int:
     """Open what is there to be written over: a new file costs more. A link or what is open to others is replaced."""
     with contextlib.suppress(OSError):
         descriptor, found = open_regular(path, os.O_WRONLY)
+        is_ours = found.st_nlink == 1 and stat.S_IMODE(found.st_mode) == PRIVATE
         try:
-            if found.st_nlink == 1 and stat.S_IMODE(found.st_mode) == PRIVATE:
-                if found.st_size > size:
-                    os.ftruncate(descriptor, size)
-                taken, descriptor = descriptor, -1
-                return taken
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+            if is_ours and found.st_size > size:
+                os.ftruncate(descriptor, size)
+        except OSError:
+            is_ours = False
+        if is_ours:
+            return descriptor
+        os.close(descriptor)
     os.unlink(path)
     return make_private_file(path)
 

@@ -18,6 +18,7 @@ import pytest
 
 from running_jobs.actions import Actions
 from running_jobs.dispatcher import Dispatcher
+from running_jobs.errands import Errands
 from running_jobs.errors import InvalidJob, NotAllowed, StorageFailed, WrongState
 from running_jobs.job import Job, JobStatus
 from running_jobs.store import JobStore
@@ -290,12 +291,16 @@ def test_a_deletion_that_is_refused_leaves_everything(
     assert store.get(job.id).status == "done"
 
 
+def errands_of(actions: Actions) -> Errands:
+    """Return the errands of a dispatcher in this process."""
+    actions.store.prepare()
+    return Dispatcher(actions.store, actions.settings, 0).errands
+
+
 def test_a_pruner_that_cannot_be_watched_is_ended(
     configure: Callable[..., Actions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actions = configure("keep_jobs = 5\n")
-    actions.store.prepare()
-    errands = Dispatcher(actions.store, actions.settings, 0).errands
+    errands = errands_of(configure("keep_jobs = 5\n"))
     before = psutil.Process().children()
 
     def refuse(*_: object) -> None:
@@ -313,9 +318,7 @@ def test_a_pruner_that_cannot_be_watched_is_ended(
 def test_a_pruner_that_cannot_be_started_is_tried_again_now_and_then(
     configure: Callable[..., Actions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actions = configure("keep_jobs = 5\n")
-    actions.store.prepare()
-    errands = Dispatcher(actions.store, actions.settings, 0).errands
+    errands = errands_of(actions := configure("keep_jobs = 5\n"))
     tried = []
 
     def refuse(*_: object) -> None:
