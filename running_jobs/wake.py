@@ -18,13 +18,14 @@ from running_jobs import files, folders
 from running_jobs.engine import spawn
 from running_jobs.errors import NOT_OURS, DispatcherFailed, LockTimeout
 from running_jobs.paths import JobPaths, data_of
-from running_jobs.processes import boot_id, look_at, send_signal
+from running_jobs.processes import boot_id, is_alive, look_at, send_signal
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
 
 LOOK, SOON = b"\0", b"\1"  # what a poke says: look; a job is about to come
 REPLACE_WAIT_S = 5.0
 PROBED_S = 0.005  # for longer nobody holds the lock only to see whether it is free
+DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: what it had open is closed in any order
 MAX_POKES = 65536  # at once; as many as fit into a FIFO
 _LOCK_DESCRIPTOR = 3
 _SIGNATURE_BYTES = 200
@@ -107,7 +108,12 @@ def ensure_dispatcher(settings: Settings, wait_s: float = PROBED_S) -> int | Non
         return None
     lock = _open_lock(paths)
     try:
-        files.wait_for_lock(lock, paths.dispatcher_lock, wait_s)
+        try:
+            files.wait_for_lock(lock, paths.dispatcher_lock, wait_s)
+        except LockTimeout:
+            if not _is_signed_by_the_dead(lock):
+                return None
+            files.wait_for_lock(lock, paths.dispatcher_lock, DYING_S)  # what it was just forking holds it, too
         return _spawn(settings, lock)
     except LockTimeout:
         return None
@@ -147,6 +153,14 @@ def sign(lock: int) -> None:
             os.pwrite(lock, signature.encode().ljust(_SIGNATURE_BYTES), 0)
 
 
+def _is_signed_by_the_dead(lock: int) -> bool:
+    """Say whether whoever signed a lock has died. What is unsigned is held by one that is about to live."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        holder = json.loads(os.pread(lock, _SIGNATURE_BYTES, 0))
+        return not is_alive(holder["pid"], holder["started"], holder["boot_id"])
+    return False
+
+
 def _open_lock(paths: JobPaths) -> int:
     try:
         return files.open_private(paths.dispatcher_lock, os.O_RDWR | os.O_CREAT)
@@ -170,7 +184,7 @@ def _clear(path: str) -> bool:
 
 def _end_holder(lock: int) -> None:
     try:
-        holder = json.loads(os.pread(lock, 1000, 0))
+        holder = json.loads(os.pread(lock, _SIGNATURE_BYTES, 0))
         if holder["boot_id"] == boot_id():
             send_signal(holder["pid"], holder["started"], signal.SIGTERM)
     except (ValueError, KeyError, TypeError):
@@ -178,6 +192,8 @@ def _end_holder(lock: int) -> None:
 
 
 def _spawn(settings: Settings, lock: int) -> int:
+    with contextlib.suppress(OSError):
+        os.pwrite(lock, b"".ljust(_SIGNATURE_BYTES), 0)  # the last one's is no more true
     try:
         return spawn("__main__.py", [settings.data], settings, {_LOCK_DESCRIPTOR: lock})
     except OSError as error:

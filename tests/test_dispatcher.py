@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -16,9 +18,10 @@ import pytest
 from running_jobs import dispatcher as dispatcher_module
 from running_jobs import engine, files, wake
 from running_jobs.actions import Actions
+from running_jobs.errors import LockTimeout
 from running_jobs.files import try_lock
 from running_jobs.job import QUEUED, Job, JobStatus
-from running_jobs.processes import ENGINE_MARK
+from running_jobs.processes import ENGINE_MARK, boot_id, own_start
 from running_jobs.store import JobStore
 
 from .conftest import (
@@ -305,6 +308,47 @@ def test_who_only_looks_whether_one_lives_keeps_none_from_starting(
         pid = wake.ensure_dispatcher(actions.settings)
     assert (held, pid is not None) == ([], True)
     os.waitpid(pid, 0)
+
+
+def test_what_a_killed_dispatcher_had_just_forked_keeps_none_from_starting(actions: Actions) -> None:
+    lock = _lock_signed_by(actions, pid=2**22, started=1)  # higher than pids can be
+    threading.Timer(0.1, os.close, [lock]).start()
+    pid = wake.ensure_dispatcher(actions.settings)
+    assert pid is not None
+    os.waitpid(pid, 0)
+
+
+def test_one_that_lives_is_not_waited_for_nor_one_that_is_about_to(actions: Actions) -> None:
+    lock = _lock_signed_by(actions, pid=os.getpid(), started=own_start())
+    asked = []
+
+    def give_up(descriptor: int, path: str, wait_s: float) -> None:
+        asked.append(wait_s)
+        raise LockTimeout(path, wait_s)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(files, "wait_for_lock", give_up)
+        assert wake.ensure_dispatcher(actions.settings) is None
+        os.pwrite(lock, b"".ljust(200), 0)
+        assert wake.ensure_dispatcher(actions.settings) is None
+    assert asked == [wake.PROBED_S] * 2
+    os.close(lock)
+
+
+def _lock_signed_by(actions: Actions, pid: int, started: int | None) -> int:
+    actions.store.prepare()
+    lock = files.take_lock(actions.store.paths.dispatcher_lock)
+    os.write(lock, json.dumps({"pid": pid, "started": started, "boot_id": boot_id()}).encode())
+    return lock
+
+
+def test_whoever_starts_one_removes_the_signature_of_the_last(actions: Actions) -> None:
+    signed = Path(actions.store.paths.dispatcher_lock)
+    os.close(_lock_signed_by(actions, pid=2**22, started=1))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(wake, "spawn", lambda *args: 1)
+        assert wake.ensure_dispatcher(actions.settings) == 1
+    assert signed.read_text().strip() == ""
 
 
 def test_a_runner_that_comes_too_early_leaves_the_job_queued(actions: Actions, data: Path, store: JobStore) -> None:

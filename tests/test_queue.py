@@ -174,7 +174,7 @@ def test_a_job_whose_time_passed_while_nothing_ran_starts_when_something_does(
     left_s = seconds_left(job.not_before, job.timer, moment())
     wait_for(lambda: not seconds_left(job.not_before, job.timer, moment()), f"{left_s} s to pass")
     assert store.get(job.id).status == "queued"
-    actions.ensure_dispatcher()
+    actions.wake()
     assert wait_for_end(store, job.id).status == "done"
 
 
@@ -449,7 +449,7 @@ def test_callbacks_are_made_after_the_dispatcher_died_and_the_machine_was_off(
     for marker in os.listdir(store.paths.open):  # a power cut may lose them
         os.unlink(store.paths.marker(marker))
     Path(store.paths.boot_id).write_text("another boot")
-    actions.ensure_dispatcher()
+    actions.wake()
     assert callbacks_of(store, job.id)[0]["outcome"] == "made"
     assert listener.asked == [("GET", "/stop")]
 

@@ -21,11 +21,10 @@ from running_jobs.processes import become_subreaper, rename_self
 from running_jobs.runner import run_attempt
 from running_jobs.settings import Settings
 from running_jobs.store import JobStore
-from running_jobs.wake import PROBED_S, ensure_dispatcher
+from running_jobs.wake import DYING_S, PROBED_S, ensure_dispatcher
 
 NAMED_SPARE_AFTER_S = 0.05
 WITHOUT_A_JOB_S = 1.0  # after which one leaves that nobody dismissed: the dispatcher hangs, or is held up
-DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: what it had open is closed in any order
 MOST_JOBS = 50  # in one runner: what it touches of its memory is its own from then on
 LEAVE = b"leave"
 RAN, SETTLED_WELL, SETTLED = b".", b"+", b"-"  # what a runner reports: the latter two if nothing is left to do for it
