@@ -36,7 +36,7 @@ def measure(scale: Scale, below: Path) -> list[Row]:
             in_turns(measures, 1)  # warm-up
             found = in_turns(measures, scale.rounds)
     what = f"submission over HTTP, durable, {scale.connections} connections"
-    floor = "a view that makes and syncs a job's files, and nothing else"
+    floor = "a view that stores the same files, nothing between"
     return [
         compared(what, "/s", found["ours"], "empty Flask view", found["empty"], Goal(0.4, at_least=True)),
         compared(what, "/s", found["ours"], "empty view bound to one processor, too", found["bound"]),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import sys
 import time
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 
 RECORDS = (bytes(850), bytes(960), bytes(1130))  # queued, active, done
 LINE = bytes(70)
+_DIGITS = 8
 
 
 class Queue:
@@ -26,10 +26,17 @@ class Queue:
         self.folder = folder
         os.makedirs(f"{folder}/open", exist_ok=True)
 
-    def submit(self, number: int) -> None:
+    def next_number(self) -> int:
+        """Give a job its number, noted in the lock's file."""
+        with self._lock() as lock:
+            number = int(os.pread(lock, _DIGITS, 0) or b"0") + 1
+            os.pwrite(lock, b"%*d" % (_DIGITS, number), 0)
+        return number
+
+    def submit(self, number: int, record: bytes) -> None:
         """Store a job durably."""
         path = f"{self.folder}/{number}"
-        _write(f"{path}.new", RECORDS[0])
+        _write(f"{path}.new", record)
         for ending in ("out", "err"):
             os.close(os.open(f"{path}.{ending}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with self._door():
@@ -62,13 +69,19 @@ class Queue:
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[None]:
-        lock = os.open(f"{self.folder}/lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        journal = os.open(f"{self.folder}/journal", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(journal, LINE)
-        os.close(journal)
-        try:
+        """Hold the lock for a change that the journal tells of."""
+        with self._lock():
+            journal = os.open(f"{self.folder}/journal", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.write(journal, LINE)
+            os.close(journal)
             yield
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[int]:
+        lock = os.open(f"{self.folder}/lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield lock
         finally:
             os.close(lock)
 
@@ -88,17 +101,17 @@ def main(folder: str, slots: int) -> None:
     for _ in range(slots):
         if os.fork() == 0:
             os.close(give)
-            while order := os.read(todo, 8):
+            while order := os.read(todo, _DIGITS):
                 queue.run(int(order))
                 os.write(tell, b".")
             os._exit(0)
     os.close(todo)
-    numbers = itertools.count()
     for line in sys.stdin:
         begun = time.perf_counter()
-        for number in itertools.islice(numbers, int(line)):
-            queue.submit(number)
-            os.write(give, b"%8d" % number)
+        for _ in range(int(line)):
+            number = queue.next_number()
+            queue.submit(number, RECORDS[0])
+            os.write(give, b"%*d" % (_DIGITS, number))
         left = int(line)
         while left:
             left -= len(os.read(done, left))

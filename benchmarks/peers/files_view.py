@@ -1,45 +1,38 @@
-"""The floor of a durable submission: a Flask view that makes and syncs a job's files, and nothing else.
+"""The floor of a durable submission: a Flask view that reads what is asked, stores its files, and answers its record.
 
-`files_view.py PORT FOLDER`, on waitress with the settings of our server, bound to one processor as that is.
+`files_view.py PORT FOLDER`, on waitress with the settings of our server, bound to one processor as that is. Nothing is
+checked, decided or announced.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
+import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import psutil
-from flask import Flask
+from flask import Flask, Response, request
 
+from benchmarks.peers.bare_files import Queue
 from running_jobs import cores
+from running_jobs.job import Job, JobStatus
 from running_jobs.web.connections import listen
 
-RECORD = bytes(900)
+RECORD = Job(id="", status=JobStatus.QUEUED, command={}).to_dict()
 
 app = Flask("files")
-numbers = itertools.count()
+queue = Queue(sys.argv[2])
 
 
 @app.post("/jobs")
-def make_files() -> tuple[str, int]:
-    """Make what the disk has of a new job: two logs, a record with two names; sync all that."""
-    path = f"{sys.argv[2]}/{next(numbers)}"
-    for ending in ("out", "err"):
-        os.close(os.open(f"{path}.{ending}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    record = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(record, RECORD)
-    os.fsync(record)
-    os.close(record)
-    os.link(f"{path}.new", f"{path}.marker")
-    os.rename(f"{path}.new", f"{path}.json")
-    names = os.open(sys.argv[2], os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(names)
-    os.close(names)
-    return "", 201
+def submit() -> Response:
+    """Store what is asked as a job's record is stored, durably, and answer it."""
+    asked = json.loads(request.get_data())
+    record = {**RECORD, "id": queue.next_number(), **asked}
+    queue.submit(record["id"], json.dumps(record).encode())
+    return Response(json.dumps({"success": True, "data": [record]}), 201, content_type="application/json")
 
 
 if __name__ == "__main__":
