@@ -14,8 +14,7 @@ from typing import Any
 from running_jobs import cores
 
 LONGEST_S = 1.0
-MANY = 10  # a repetition up to so often counts as written out
-MAX_STEPS = 1_000_000
+MAX_WAYS = 1_000_000
 
 _PROGRAM = "import json, re, sys; sys.exit(0 if re.fullmatch(*json.load(sys.stdin)) else 3)"
 _NO = 3
@@ -27,7 +26,7 @@ class TookTooLong(Exception):
 
 def fits(pattern: str, text: str) -> bool:
     """Say whether a text fits a pattern from its begin to its end. Raise TookTooLong."""
-    if _most_steps(pattern, len(text)) <= MAX_STEPS:
+    if _most_ways(pattern, len(text)) <= MAX_WAYS:
         return re.fullmatch(pattern, text) is not None
     import subprocess  # here, since most patterns do without it
 
@@ -44,35 +43,47 @@ def fits(pattern: str, text: str) -> bool:
     return done.returncode == 0
 
 
-def _most_steps(pattern: str, length: int) -> float:
-    """Return a bound of the ways in which a pattern's repetitions can share a text, infinite where they are nested."""
+def _most_ways(pattern: str, length: int) -> float:
+    """Return a bound of the ways in which a text of this length may be tried, infinite where that cannot be told."""
     # where the parser of re is depends on the version of Python, and it is none of its promises
     parser: Any = getattr(re, "_parser", None) or getattr(re, "sre_parse", None)
     if parser is None:
         return float("inf")
     try:
-        count = _repetitions(parser.parse(pattern), False)
-    except _Nested:
+        return _ways(parser.parse(pattern), length)
+    except (RecursionError, OverflowError):
         return float("inf")
-    return float(length + 1) ** count if count < 20 else float("inf")
 
 
-class _Nested(Exception):
-    pass
+def _ways(parsed: Any, length: int) -> float:
+    """Return in how many ways, at most, a parsed pattern may fit from one place on. Raise OverflowError.
 
-
-def _repetitions(parsed: Any, within_one: bool) -> int:
-    """Count the repetitions in a parsed pattern. Raise _Nested for a choice or repetition that is itself repeated."""
-    count = 0
+    What follows each other multiplies, alternatives add up, and what is repeated is taken to the power of its number:
+    sharing no characters, neighbours would do with less. Whoever has that wrong waits for another process, that is all.
+    """
+    ways = 1.0
     for operator, argument in parsed:
         name = str(operator)
-        is_repetition = name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and argument[1] > MANY
-        if within_one and (is_repetition or name in ("BRANCH", "GROUPREF")):
-            raise _Nested
-        count += is_repetition
-        for part in _parts(argument):
-            count += _repetitions(part, within_one or is_repetition)
-    return count
+        parts = _parts(argument)
+        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            ways *= _ways_of_repetition(parts[0], int(argument[0]), int(argument[1]), length)
+        elif name in ("BRANCH", "GROUPREF_EXISTS"):
+            ways *= 1 + sum(_ways(part, length) for part in parts)
+        elif name == "GROUPREF":
+            ways *= length + 1
+        else:
+            for part in parts:
+                ways *= _ways(part, length)
+    return ways
+
+
+def _ways_of_repetition(repeated: Any, least: int, most: int, length: int) -> float:
+    most = max(least, min(most, length))  # what is empty is not repeated once it has been so often as it must
+    once = _ways(repeated, length)
+    numbers = most - least + 1
+    if once == 1:
+        return max(numbers, least) if repeated.getwidth()[0] == 0 else numbers
+    return numbers * once**most
 
 
 def _parts(argument: Any) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import threading
 import time
 
@@ -29,11 +31,41 @@ def test_what_fits(pattern: str, text: str, fits: bool) -> None:
 
 
 def test_what_would_take_for_ever_is_given_up() -> None:
-    for pattern in (SLUG, r"(a*)*b", r"(a|a)*b", r"(a|aa)+"):
+    for pattern in (SLUG, r"(a*)*b", r"(a|a)*b", r"(a|aa)+", r"([a-z]{1,10}){1,10}", r"(\w{1,10} ?){1,10}"):
         with pytest.raises(matching.TookTooLong):
             matching.fits(pattern, EVIL)
     with pytest.raises(matching.TookTooLong):
         matching.fits("a*" * 12 + "b", "a" * 5000)
+    with pytest.raises(matching.TookTooLong):
+        matching.fits(r"(?:){4000000000}", "")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_quick"),
+    [
+        (r"[a-z]+\.pov", True), (r"\d{4}-\d{2}-\d{2}", True), (r"([0-9a-f]{4}:){7}[0-9a-f]{4}", True),
+        (r"v?\d{1,3}(\.\d{1,3}){0,2}", True), (r"(?i)yes|no", True), (r"[\w.]{1,64}@[\w.]{1,64}", True),
+        ("a?" * 24 + "a" * 24, False), (r"([a-z0-9]{1,10}[-_.]?){1,10}", False), (r"(a{0,9}){9}", False),
+        (r"(a|b|ab){1,30}", False), (r"(?=(a?){25})a*", False), (r"(a)(\1?){30}", False), (r"((){9999}){9999}", False),
+        (r"(x)?(?(1)(a?){25}|b)", False), (r"(?>(a?){25})", False), (r"(a?){25}+", False),
+    ],
+)  # fmt: skip
+def test_only_what_is_quick_is_matched_where_others_wait(
+    pattern: str, is_quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart: list[object] = []
+
+    def run(*args: object, **more: object) -> subprocess.CompletedProcess[bytes]:
+        apart.append(args)
+        return subprocess.CompletedProcess([], 3)
+
+    try:
+        re.compile(pattern)
+    except re.error:
+        pytest.skip("this version of Python has no such patterns")
+    monkeypatch.setattr(subprocess, "run", run)
+    matching.fits(pattern, "a" * 40)
+    assert apart == [] if is_quick else len(apart) == 1
 
 
 def test_meanwhile_other_threads_run() -> None:
