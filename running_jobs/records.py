@@ -8,7 +8,7 @@ from running_jobs.job import Job, from_iso
 
 MASK = "***"
 REQUESTS = ("command", "callback_done", "callback_failed")
-_OF_CREDENTIALS = ("authorization", "cookie", "token", "secret", "key", "password")
+_OF_CREDENTIALS = ("auth", "cookie", "token", "secret", "key", "pass", "session", "credential", "signature")
 
 
 def public_record(job: Job) -> dict[str, Any]:

@@ -216,6 +216,7 @@ def test_credentials_in_headers_are_masked_and_kept(forms: Forms, store: JobStor
     headers = {
         "Authorization": "Bearer one", "PROXY-Authorization": "two", "cookie": "three", "X-Auth-Token": "four",
         "Client-Secret": "five", "X-API-Key": "six", "Password": "seven", "Accept": "text/plain",
+        "X-Auth": "eight", "X-Session": "nine", "Passwd": "tenth", "X-Amz-Signature": "eleven", "X-Credential": "twelve",
     }  # fmt: skip
     request = {"type": "http", "url": "http://127.0.0.1:9/", "headers": headers}
     job = store.create(Job(id="", status=IDLE, command=request, callback_done=request, callback_failed=request))
@@ -228,7 +229,7 @@ def test_credentials_in_headers_are_masked_and_kept(forms: Forms, store: JobStor
     assert json.loads(Path(store.paths.json(job.id)).read_text())["callback_done"] == request
     for shown in (forms.job(job, "&tab=details"), server.get(f"/jobs/{job.id}").text, server.get("/jobs").text):
         assert "text/plain" in shown
-        assert [word for word in ("Bearer one", "two", "three", "four", "five", "six", "seven") if word in shown] == []
+        assert [text for name, text in headers.items() if name != "Accept" and text in shown] == []
     odd = store.create(Job(id="", status=IDLE, command={**request, "headers": ["Cookie: x"]}))
     assert public_record(odd)["command"]["headers"] == ["Cookie: x"]
 
