@@ -30,10 +30,18 @@ class Actions:
     """What can be done with the jobs of one data directory."""
 
     def __init__(
-        self, settings: Settings, store: JobStore | None = None, look_up: Callable[[str, str], None] | None = None
+        self,
+        settings: Settings,
+        store: JobStore | None = None,
+        look_up: Callable[[str, str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
-        """`look_up` sees whether an approved class and its method exist; by default a process of its own does."""
+        """`look_up` sees whether an approved class and its method exist; by default a process of its own does.
+
+        `warn` is told, as the log of errors is, that nobody could be had who starts jobs: what was asked for stands.
+        """
         self.settings = settings
+        self._warn = warn
         self._announce_from = 0.0
         self.store = store or JobStore.of(settings)
         self._admission = Admission(settings, self.store, look_up)
@@ -223,6 +231,8 @@ class Actions:
         try:
             _reap_later(start(self.settings))
         except (DispatcherFailed, StorageFailed, OSError) as error:
+            if self._warn:
+                self._warn(str(error))
             self.store.note_error(str(error))
 
     def _store_new(self, templates: Sequence[Job], by: str | None) -> list[Job]:

@@ -276,6 +276,7 @@ class Attempt(ABC):
         """
         behind = self.family.members() if has_children() or self.family.has_strays else []
         overruled = False
+        ended = moment(self.store.clock())  # and not when the disk takes it
 
         def decide(job: Job) -> dict[str, Any] | None:
             nonlocal overruled
@@ -287,7 +288,7 @@ class Attempt(ABC):
             if not self.ending.cause and self.ending.exit_code != 0 and (asked := job.ending_asked):
                 self.ending.cause, self.ending.by = asked["verb"], asked.get("by")  # it ended before our signal came
             self.ending.behind = tuple(str(process) for process in behind)
-            end = record_of(self.ending, job, self.family.usage.as_dict(), moment(self.store.clock()))
+            end = record_of(self.ending, job, self.family.usage.as_dict(), ended)
             return {"session": self.family.first or None, "cpu_before_s": None, **end}
 
         while True:

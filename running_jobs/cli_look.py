@@ -17,6 +17,7 @@ from running_jobs.cli_output import print_json, print_records
 from running_jobs.clocks import moment, seconds_left
 from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob
 from running_jobs.files import disk_free_bytes
+from running_jobs.housekeeping import has_work
 from running_jobs.index import JobFilter
 from running_jobs.job import Job, JobStatus
 from running_jobs.placements import Told
@@ -95,6 +96,12 @@ def _of_slurm(actions: Actions, row: Summary) -> str:
     return f"job {wording.harmless(entry['id'])} {why}"
 
 
+def _dispatcher(store: JobStore) -> str:
+    if dispatcher_lives(store.paths):
+        return "running"
+    return "missing" if has_work(store) else "not needed"
+
+
 def print_status(actions: Actions, as_json: bool) -> None:
     """Print counts, slots, the dispatcher and the disk."""
     store = actions.store
@@ -117,7 +124,7 @@ def print_status(actions: Actions, as_json: bool) -> None:
         "slots": actions.settings.slots,
         "free_slots": max(0, actions.settings.slots - slots_taken),
         "paused": store.is_paused,
-        "dispatcher": "running" if dispatcher_lives(store.paths) else "not needed",
+        "dispatcher": _dispatcher(store),
         "disk_free_bytes": free_bytes,
         "disk_low": is_low,
         "data": store.paths.data,

@@ -23,9 +23,13 @@ from running_jobs.settings import load_settings
 
 def actions_of(context: click.Context) -> Actions:
     """Return the verbs on the data directory that the command line names."""
-    actions = Actions(load_settings(context.obj))
+    actions = Actions(load_settings(context.obj), warn=_warn)
     actions.store.prepare()
     return actions
+
+
+def _warn(problem: str) -> None:
+    click.echo(f"Warning: {problem}", err=True)
 
 
 def me() -> str:

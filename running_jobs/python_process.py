@@ -64,7 +64,7 @@ def ask(settings: Settings, task: Mapping[str, Any]) -> dict[str, Any]:
             )
         exit_code = _wait_and_end(process.pid, process.wait)
         if exit_code is None:
-            raise TookTooLong(f"importing it took more than {LOOK_UP_S:g} s")
+            raise TookTooLong(f"importing and asking it took more than {LOOK_UP_S:g} s")
         return _read(os.pread(answer, MAX_ANSWER_BYTES + 1, 0), exit_code, complaints)
     except OSError as error:
         raise NoAnswer(f"{argv[0]} could not be started: {error.strerror}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from running_jobs.errors import JobsError
+from running_jobs.errors import JobsError, NoSuchJob, StorageFailed, UnreadableJob, WrongState
 from running_jobs.housekeeping import remove_unfinished
 from running_jobs.job import from_iso
 from running_jobs.journal import parts_put_aside
@@ -40,18 +40,25 @@ def prune(store: JobStore, keep_days: float | None, keep_jobs: int | None, by: s
     """Delete the ended jobs that expired, with all their files, and return their ids; None is no bound.
 
     What somebody who was killed left of a job long ago goes, too; with keep_days so do the parts of the logs that were
-    put aside before. Raise StorageFailed.
+    put aside before. Raise StorageFailed if the disk refuses one; the others are gone then.
     """
     remove_unfinished(store)
     if keep_days is None and keep_jobs is None:
         return []
-    pruned = []
+    pruned: list[str] = []
+    refused: StorageFailed | None = None
     for job_id in expired(store, keep_days, keep_jobs):
-        with contextlib.suppress(JobsError):  # deleted or damaged meanwhile; a disk that refuses says so the next time
+        try:
             store.delete(job_id, f"pruned by {by}" if by else "pruned")
             pruned.append(job_id)
+        except StorageFailed as error:
+            refused = refused or error
+        except (NoSuchJob, UnreadableJob, WrongState):  # deleted, damaged or run again meanwhile
+            continue
     if keep_days is not None:
         _remove_old_logs(store, store.clock() - keep_days * DAY_S)
+    if refused:
+        raise refused
     return pruned
 
 

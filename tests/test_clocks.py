@@ -13,7 +13,7 @@ import pytest
 from running_jobs import clocks, wake
 from running_jobs.actions import Actions
 from running_jobs.brake import Brake
-from running_jobs.clocks import Moment, local_zone, read_time, seconds_left, wait_of
+from running_jobs.clocks import Moment, local_zone, moment, read_time, seconds_left, wait_of
 from running_jobs.dispatcher import Dispatcher
 from running_jobs.errors import InvalidJob
 from running_jobs.job import QUEUED, Job, from_iso, to_iso
@@ -313,6 +313,13 @@ def test_what_waits_for_nothing_is_not_kept_by_what_does(clocked: Actions, set_c
     assert stepped.look() == [high]
     clocked.edit(low, {"priority": 3})
     assert stepped.look() == [low]
+
+
+def test_a_timer_that_was_edited_beyond_what_a_clock_shows_counts_for_nothing() -> None:
+    now = moment()
+    for wrong in (10**400, -(10**400), 1e16, "5", None):
+        timer = {"boot_id": now.boot_id, "boottime_s": wrong}
+        assert 8.9 < seconds_left(to_iso(now.wall_s + 9), timer, now) <= 9
 
 
 # --- waiting, for real

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ from running_jobs.store import JobStore
 from .conftest import (
     PROJECT,
     TEST_MARK,
+    Server,
     dispatcher_of,
     is_gone,
     kill_and_wait,
@@ -349,6 +351,22 @@ def test_whoever_starts_one_removes_the_signature_of_the_last(actions: Actions) 
         patched.setattr(wake, "spawn", lambda *args: 1)
         assert wake.ensure_dispatcher(actions.settings) == 1
     assert signed.read_text().strip() == ""
+
+
+def test_a_server_serves_beside_a_dispatcher_that_does_not_leave(
+    actions: Actions, data: Path, start_server: Callable[..., Server]
+) -> None:
+    launch = {"command": {"type": "exec", "cmd": "true"}, "start": True}
+    wait_for_end(actions.store, actions.submit(launch).id)
+    found = wait_for(lambda: dispatcher_of(data))
+    found.suspend()
+    try:
+        server = start_server()
+        assert server.get("/health").code == 200
+        assert "The dispatcher that lives does not leave" in server.log.read_text()
+    finally:
+        found.resume()
+    assert wait_for_end(actions.store, actions.submit(launch).id).status == "done"
 
 
 def test_a_runner_that_comes_too_early_leaves_the_job_queued(actions: Actions, data: Path, store: JobStore) -> None:

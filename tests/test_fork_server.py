@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import psutil
+import pytest
 
 from running_jobs.actions import Actions
-from running_jobs.executors.fork_server import TITLE
+from running_jobs.executors.fork_server import TITLE, ForkServer
+from running_jobs.executors.local import LocalExecutor
 from running_jobs.job import Job
 from running_jobs.wake import announce
 
@@ -84,6 +86,13 @@ def test_a_job_that_it_was_killed_over_is_launched_again(actions: Actions, data:
     kill_and_wait(server)
     assert wait_for_end(actions.store, job.id).attempt == 1
     assert Path(actions.store.paths.out(job.id)).read_text() == "once\n"
+
+
+def test_that_no_process_was_forked_is_said_as_that(actions: Actions, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = LocalExecutor(actions.store, actions.settings)
+    monkeypatch.setattr(ForkServer, "fork", lambda *_: None)
+    with pytest.raises(BlockingIOError, match="No process could be had"):
+        executor.launch("20261123-000000-000000", (0, 0, 0))
 
 
 def test_a_job_that_it_had_no_descriptors_for_is_launched_again(actions: Actions, data: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import psutil
 import pytest
 
 from running_jobs.actions import Actions
+from running_jobs.attempt import RETRY_WRITE_S
 from running_jobs.errors import StorageFailed
+from running_jobs.job import from_iso
 from running_jobs.settings import load_settings
 
 from .conftest import Server, end_everything, kill_and_wait, wait_for, wait_for_end, wait_for_session
@@ -119,9 +122,12 @@ def test_an_end_that_cannot_be_written_is_written_as_soon_as_it_can(small: Actio
         )
     )
     assert store.get(ending).status == "active"
+    seen_ended_s = time.time()
+    wait_for(lambda: time.time() > seen_ended_s + RETRY_WRITE_S, "another try to write it")
     filler.unlink()
     ended = wait_for_end(store, ending)
     assert (ended.status, ended.exit_code) == ("error", 7)
+    assert from_iso(ended.ended_at) <= seen_ended_s + RETRY_WRITE_S / 2  # when it ended, not when there was room
 
 
 @pytest.mark.parametrize("leave", [0, 4096, 3 * 4096, 10 * 4096])

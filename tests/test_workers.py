@@ -731,7 +731,7 @@ def test_one_that_hangs_when_it_is_imported_holds_up_nobody_twice(
     head = f"import os, time\nopen({str(noted)!r}, 'a').write('x')\n"
     path.write_text(f"{head}if 'JOB_ID' not in os.environ: time.sleep(1000)\n{SAYS.format(text='ran')}")
     for _ in range(3):
-        assert describe(data, "Says")["problem"] == "importing it took more than 0.3 s"
+        assert describe(data, "Says")["problem"] == "importing and asking it took more than 0.3 s"
     job = actions.submit({"command": {"type": "worker", "name": "Says", "parameters": {"a": 1}}, "start": True})
     assert wait_for_end(store, job.id).status == "done"
     assert len(noted.read_text()) <= 2

@@ -10,6 +10,7 @@ import os
 import sys
 
 from running_jobs.engine import settings_handed_over
+from running_jobs.errors import JobsError
 from running_jobs.retention import prune
 from running_jobs.settings import load_settings
 from running_jobs.store import JobStore
@@ -22,7 +23,11 @@ def main(arguments: list[str]) -> int:
         return 2
     settings = settings_handed_over() or load_settings(os.path.abspath(arguments[0]))
     os.nice(10)
-    prune(JobStore.of(settings), settings.keep_days or None, settings.keep_jobs or None)
+    try:
+        prune(JobStore.of(settings), settings.keep_days or None, settings.keep_jobs or None)
+    except JobsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import NamedTuple
 
@@ -59,7 +60,10 @@ class LocalExecutor:
             _, runner = self._spare.pop()  # the one whose memory is warm
             with contextlib.suppress(BrokenPipeError):
                 return self._order(runner, order)
-        return self._order(self._fork(), order)
+        try:
+            return self._order(self._fork(), order)
+        except BrokenPipeError:
+            raise BlockingIOError(errno.EAGAIN, "No process could be had for its runner") from None
 
     def hand_back(self, descriptor: int, now: float) -> bytes:
         """Take back what launch returned, and keep the runner for a moment if it says that it can take another job.

@@ -15,7 +15,7 @@ from dataclasses import replace
 import psutil
 
 from running_jobs import cores
-from running_jobs.errors import DispatcherFailed, InvalidSettings, JobsError
+from running_jobs.errors import DispatcherFailed, InvalidSettings, JobsError, LockTimeout
 from running_jobs.settings import Settings
 from running_jobs.web.application import build_app
 from running_jobs.web.auth import users_of
@@ -51,6 +51,8 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
         parts.actions.replace_dispatcher()
     except DispatcherFailed as error:  # a disk that is read-only: what is there can still be looked at
         log.error("%s", error)
+    except LockTimeout:  # it is stopped, or not to be known for who it is
+        log.error("The dispatcher that lives does not leave. It goes on, with the settings that it was started with.")
     threading.Thread(target=_keep_dispatcher, args=(parts,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

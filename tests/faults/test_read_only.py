@@ -4,17 +4,20 @@ what ended meanwhile is recorded as soon as that is possible."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from running_jobs.job import Job
+from running_jobs.job import Job, from_iso
 from running_jobs.store import JobStore
 
-from ..conftest import Server, wait_for, wait_for_end, wait_for_status
+from ..conftest import Server, dispatcher_of, kill_and_wait, wait_for, wait_for_end, wait_for_status
 
 
 @contextlib.contextmanager
@@ -33,7 +36,12 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def test_it_can_be_looked_at_and_goes_on_when_it_can_be_written_again(
-    start_server: Callable[..., Server], launch: Callable[..., Job], store: JobStore, data: Path, tmp_path: Path
+    start_server: Callable[..., Server],
+    app_py: Callable[..., SimpleNamespace],
+    launch: Callable[..., Job],
+    store: JobStore,
+    data: Path,
+    tmp_path: Path,
 ) -> None:
     done = wait_for_end(store, launch("echo here").id)
     go = tmp_path / "go"
@@ -70,7 +78,16 @@ def test_it_can_be_looked_at_and_goes_on_when_it_can_be_written_again(
         wait_for(lambda: not children.read_text(), "the command to end")
         assert store.get(running.id).status == "active"
         assert journal.read_bytes() == before
+        ended_by_s = time.time()
+        refused = app_py("prune", "--keep-jobs", "0")
+        assert (refused.code, "Read-only file system" in refused.err) == (1, True)
+        assert app_py("list", "--json").code == 0
+        kill_and_wait(dispatcher_of(data))
+        told = app_py("status", "--json")
+        assert json.loads(told.out)["dispatcher"] == "missing"
+        assert told.err.startswith("Warning: No dispatcher could be started")
     ended = wait_for_end(store, running.id)
     assert (ended.status, ended.exit_code) == ("error", 3)
+    assert from_iso(ended.ended_at) <= ended_by_s
     assert server.post("/jobs", {**exec_true, "start": True}).code == 201
     wait_for(lambda: not store.open_ids(), "all to have ended")
