@@ -140,6 +140,20 @@ def test_a_link_in_place_of_a_json_is_not_followed(store: JobStore, tmp_path: Pa
         store.get(job.id)
 
 
+@pytest.mark.parametrize("how", ["open to others", "with another name"])
+def test_what_others_may_see_is_replaced_and_not_written_into(tmp_path: Path, how: str) -> None:
+    path, other = tmp_path / "laid", tmp_path / "other"
+    path.touch(0o600)
+    if how == "open to others":
+        path.chmod(0o644)
+    else:
+        os.link(path, other)
+    with path.open("rb") as opened:  # by whoever could
+        files.write_anew(str(path), b"secret", sync=False)
+        assert opened.read() == b""
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (0o600, b"secret")
+
+
 def test_ids_sort_by_arrival_whatever_the_clock_does(data: Path) -> None:
     times = iter([1e9, 1e9, 1e9 - 5000, 1e9 + 1, 5.0] * 3)
     now = [0.0]

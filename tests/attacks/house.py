@@ -20,7 +20,7 @@ from running_jobs.settings import load_settings
 from running_jobs.web.application import build_app
 
 CHEAP = "pbkdf2:sha256:1"  # a hash that takes no time
-OPERATOR, VIEWER = ("olga", "o-secret"), ("vera", "v-secret")
+OPERATOR, VIEWER, ANOTHER = ("olga", "o-secret"), ("vera", "v-secret"), ("otto", "t-secret")  # another operator
 WORKER = "from running_jobs import Worker\n\nclass Mine(Worker):\n    def run(self):\n        self.log('mine')\n"
 COMMAND = {"type": "exec", "cmd": "true"}
 
@@ -31,7 +31,7 @@ class House:
     def __init__(self, data: Path, config: str = "") -> None:
         users = "".join(
             f'[users.{name}]\nhash = "{generate_password_hash(password, CHEAP)}"\nrole = "{role}"\n'
-            for (name, password), role in ((OPERATOR, "operator"), (VIEWER, "viewer"))
+            for (name, password), role in ((OPERATOR, "operator"), (VIEWER, "viewer"), (ANOTHER, "operator"))
         )
         (data / "config.toml").write_text(f"slots = 4\ngrace_seconds = 1\n{config}\n{users}")
         self.data = data
@@ -51,7 +51,7 @@ class House:
             "job_id": self.job.id, "saved_id": kept.id, "name": "Mine", "filename": "page.css",
             ("path", "name"): "a.txt", ("verb",): "", ("key",): "",
         }  # fmt: skip
-        self.tokens = {user: self._token(user) for user in (OPERATOR, VIEWER)}
+        self.tokens = {user: self._token(user) for user in (OPERATOR, VIEWER, ANOTHER)}
 
     def _token(self, user: tuple[str, str]) -> str:
         found = re.search(r'name="token" value="(\w+)"', self.client.get("/", auth=user).text)

@@ -15,7 +15,7 @@ import pytest
 from running_jobs.web import auth
 
 from ..conftest import Server, wait_for
-from .house import OPERATOR, VIEWER, House
+from .house import ANOTHER, OPERATOR, VIEWER, House
 
 JSON = b'{"command": {"type": "exec", "cmd": "true"}}'
 FORM = "application/x-www-form-urlencoded"
@@ -71,12 +71,14 @@ def test_json_is_read_whatever_its_type_but_from_the_own_page_alone(house: House
 def test_a_form_is_taken_in_its_own_type_with_its_own_token_alone(house: House) -> None:
     before = house.everything()
     token = house.tokens[OPERATOR]
+    assert len(house.tokens[ANOTHER]) == len(token)
     for path in ("/launch", "/saved", "/pause", "/selected", "/workers/save", f"/jobs/{house.job.id}/delete"):
         for kind in SIMPLE:
             if kind != FORM:
                 for body in (urlencode({"token": token, "cmd": "true"}).encode(), MULTIPART % token.encode(), JSON):
                     assert house.ask("POST", path, OPERATOR, sent_as(kind), data=body).status_code == 400, (path, kind)
         others = [
+            house.tokens[ANOTHER],
             house.tokens[VIEWER],
             "",
             "0" * 64,

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from werkzeug.http import parse_options_header
 
 from running_jobs.settings import load_settings
 from running_jobs.web.application import build_app
@@ -38,6 +39,7 @@ def house(data: Path) -> House:
 
 def own_headers(answer: Any) -> dict[str, str]:
     """Return an answer's headers; see that none was smuggled in and none leads elsewhere."""
+    assert answer.status_code < 500
     for name, text in answer.headers:
         assert "\n" not in text, name
         assert "\r" not in text, name
@@ -46,6 +48,16 @@ def own_headers(answer: Any) -> dict[str, str]:
     assert to.startswith(("/", "http://localhost/")), to
     assert not to.startswith(("//", "/\\")), to
     return dict(answer.headers)
+
+
+def test_no_name_of_a_result_adds_to_how_it_is_to_be_kept(house: House) -> None:
+    folder = Path(house.actions.store.paths.results(house.job.id))
+    for name in ('a"; filename="b.html', "a'; filename*=UTF-8''b.html", "a\\", 'a\\"; x="', 'é"; filename="b.html'):
+        (folder / name).write_text("x")
+        answer = house.ask("GET", f"/jobs/{house.job.id}/files/{quote(name)}?download=1", OPERATOR, {})
+        kind, options = parse_options_header(own_headers(answer)["Content-Disposition"])
+        assert (kind, set(options) - {"filename"}) == ("attachment", set())
+        assert options["filename"] == name
 
 
 def test_line_ends_in_texts_become_no_headers(house: House) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,8 @@ from ..conftest import (
 )
 from .house import CHEAP, House
 
-PASSWORD, ENV, HEADER, CALLBACK, BODY, SETTING = (f"{name}-geheim-{number}" for number, name in enumerate(
-    ("password", "env", "header", "callback", "body", "setting")))  # fmt: skip
+PASSWORD, ENV, HEADER, CALLBACK, SETTING = (f"{name}-geheim-{number}" for number, name in enumerate(
+    ("password", "env", "header", "callback", "setting")))  # fmt: skip
 HASH = generate_password_hash("viewer-geheim", CHEAP)
 
 
@@ -99,6 +101,31 @@ def test_secrets_are_in_no_command_line_environment_log_or_answer(told: Server, 
         for secret in [*kept, ENV]:
             assert secret.encode() not in (path.read_bytes() if path.is_file() else b""), (path, secret)
     answers_of(told, data, [waiting, failing], [*kept, ENV], token)
+
+
+def test_what_is_on_its_way_to_another_server_shows_no_secret(told: Server, data: Path, store: JobStore) -> None:
+    with contextlib.ExitStack() as held:
+        deaf = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        request = {
+            "type": "http",
+            "url": f"http://127.0.0.1:{deaf.getsockname()[1]}/?key={HEADER}",
+            "method": "POST",
+            "headers": {"Authorization": HEADER},
+            "json": {"key": HEADER},
+        }
+        asking = submit(told, request)
+        calling = submit(told, {"type": "exec", "cmd": "true"}, callback_done={**request, "timeout": 60})
+        deaf.settimeout(20)
+        for _ in (asking, calling):
+            held.enter_context(deaf.accept()[0])  # both are being made, and get no answer
+        [calls] = [child for child in dispatcher_of(data).children() if "commands" in " ".join(child.cmdline())]
+        for pid in (calls.pid, *(process.pid for process in processes_of(data))):
+            shown = read(f"/proc/{pid}/cmdline")
+            assert b"commands" in shown
+            assert HEADER.encode() not in shown + read(f"/proc/{pid}/environ")
+        assert store.get(calling).status == "done"
+        told.put(f"/jobs/{asking}/status", "kill", auth=f"olga:{PASSWORD}")
+        wait_for_end(store, asking)
 
 
 def answers_of(server: Server, data: Path, jobs: list[str], secrets: list[str], token: str) -> None:
