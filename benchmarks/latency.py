@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.directories import data_directory
+import psutil
+
+from benchmarks.directories import data_directory, dispatcher_of
 from benchmarks.results import Goal, Row, bounded
 from benchmarks.rounds import median, percentile, wait_until
 from benchmarks.scale import Scale
@@ -32,6 +34,7 @@ def measure(scale: Scale, below: Path) -> list[Row]:
             job_ms(actions, fifo, line)  # warm-up: the dispatcher lives from here on
             found = [(job_ms(actions, fifo, line), spawn_ms(fifo, line)) for _ in range(scale.latencies)]
             after_pauses = [_after_a_pause_ms(actions, fifo, line) for _ in range(scale.cold_latencies)]
+            firsts = [_without_a_dispatcher_ms(actions, fifo, line) for _ in range(scale.rounds)]
         finally:
             os.close(fifo)
     ours, floor = [one for one, _ in found], [other for _, other in found]
@@ -41,6 +44,7 @@ def measure(scale: Scale, below: Path) -> list[Row]:
     cold = f"{what}, after a pause (a new runner)"
     rows.append(bounded(f"{cold}, median", median(after_pauses), Goal(5, unit="ms"), 2))
     rows.append(bounded(f"{cold}, largest of {scale.cold_latencies}", max(after_pauses), Goal(25, unit="ms"), 2))
+    rows.append(Row(f"{what}, after half a minute (a new dispatcher, too), median", f"{median(firsts):.0f} ms"))
     floors = f"{median(floor):.2f} and {percentile(floor, 99):.2f} ms"
     rows.append(Row("the floor of that: from posix_spawn to the same, median and 99th percentile", floors))
     return rows
@@ -59,8 +63,21 @@ def job_ms(actions: Actions, fifo: int, line: str) -> float:
 
 def _after_a_pause_ms(actions: Actions, fifo: int, line: str) -> float:
     """Do as job_ms does, once the runner of the job before is gone that could take this one."""
+    _wait_until_no_runner_lives(actions)
+    return job_ms(actions, fifo, line)
+
+
+def _wait_until_no_runner_lives(actions: Actions) -> None:
     before = actions.store.get(actions.store.ids()[-1])
     wait_until(lambda: not os.path.exists(f"/proc/{before.pid}"), every_s=0.02)
+
+
+def _without_a_dispatcher_ms(actions: Actions, fifo: int, line: str) -> float:
+    """Do as job_ms does while no dispatcher lives: it leaves when nothing was to do for half a minute."""
+    _wait_until_no_runner_lives(actions)  # it would start another
+    dispatcher = dispatcher_of(actions)
+    dispatcher.kill()
+    wait_until(lambda: not dispatcher.is_running() or dispatcher.status() == psutil.STATUS_ZOMBIE)
     return job_ms(actions, fifo, line)
 
 

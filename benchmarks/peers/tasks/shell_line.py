@@ -8,7 +8,7 @@ import subprocess
 FOLDER = os.environ.get("PEER_FOLDER", ".")
 
 
-def run_line(number: str, line: str) -> int:
+def run_line(name: str, line: str) -> int:
     """Run a shell line and return its exit code."""
-    with open(f"{FOLDER}/{number}.out", "wb") as out, open(f"{FOLDER}/{number}.err", "wb") as err:
+    with open(f"{FOLDER}/{name}.out", "wb") as out, open(f"{FOLDER}/{name}.err", "wb") as err:
         return subprocess.call(["/bin/sh", "-c", line], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
