@@ -168,7 +168,8 @@ def test_what_is_no_user_with_its_password_comes_not_in(data: Path, monkeypatch:
             assert (answer.status_code, "held" in answer.text) == (401, False), str(headers)[:100]
 
 
-def test_neither_the_hash_nor_its_setting_is_a_password(data: Path) -> None:
+def test_neither_the_hash_nor_its_setting_is_a_password(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "WRONG_PER_MINUTE", 1000)
     house = House(data)
     for user in auth.users_of(house.actions.settings).values():
         assert house.ask("GET", "/jobs", (user.name, user.hash), {}).status_code == 401
