@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import click
@@ -218,14 +217,18 @@ def prune(context: click.Context, keep_days: float | None, keep_jobs: int | None
         click.echo("Nothing is to go: neither keep_days nor keep_jobs is given or set.", err=True)
     from running_jobs import retention
 
-    found = retention.expired if dry_run else partial(retention.prune, by=me())
-    ids = found(actions.store, keep_days, keep_jobs)
+    if dry_run:
+        ids, refused = retention.expired(actions.store, keep_days, keep_jobs), None
+    else:
+        ids, refused = retention.prune(actions.store, keep_days, keep_jobs, by=me())
     if as_json:
         output.print_json(ids)
-        return
-    for job_id in ids:
-        click.echo(job_id)
-    click.echo(f"{len(ids)} {'job' if len(ids) == 1 else 'jobs'} {'would be ' if dry_run else ''}removed")
+    else:
+        for job_id in ids:
+            click.echo(job_id)
+        click.echo(f"{len(ids)} {'job' if len(ids) == 1 else 'jobs'} {'would be ' if dry_run else ''}removed")
+    if refused:
+        raise refused
 
 
 @main.command()

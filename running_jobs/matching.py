@@ -78,7 +78,7 @@ def _ways(parsed: Any, length: int) -> float:
 
 
 def _ways_of_repetition(repeated: Any, least: int, most: int, length: int) -> float:
-    most = max(least, min(most, length))  # what is empty is not repeated once it has been so often as it must
+    most = max(least, min(most, length + 1))  # once more, for nothing: that ends it
     once = _ways(repeated, length)
     numbers = most - least + 1
     if once == 1:

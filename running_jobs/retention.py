@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import NamedTuple
 
-from running_jobs.errors import JobsError, NoSuchJob, StorageFailed, UnreadableJob, WrongState
+from running_jobs.errors import JobsError, NoSuchJob, UnreadableJob, WrongState
 from running_jobs.housekeeping import remove_unfinished
 from running_jobs.job import from_iso
 from running_jobs.journal import parts_put_aside
@@ -36,30 +37,35 @@ def _may_go(store: JobStore, job_id: str, is_surplus: bool, before_s: float) -> 
     return False
 
 
-def prune(store: JobStore, keep_days: float | None, keep_jobs: int | None, by: str | None = None) -> list[str]:
-    """Delete the ended jobs that expired, with all their files, and return their ids; None is no bound.
+class Pruned(NamedTuple):
+    """The ids of the jobs that were deleted, and why the first of those could not be that were to be."""
+
+    ids: list[str]
+    refused: JobsError | None
+
+
+def prune(store: JobStore, keep_days: float | None, keep_jobs: int | None, by: str | None = None) -> Pruned:
+    """Delete the ended jobs that expired, with all their files; None is no bound.
 
     What somebody who was killed left of a job long ago goes, too; with keep_days so do the parts of the logs that were
-    put aside before. Raise StorageFailed if the disk refuses one; the others are gone then.
+    put aside before. Raise StorageFailed or LockTimeout before any is.
     """
     remove_unfinished(store)
-    if keep_days is None and keep_jobs is None:
-        return []
     pruned: list[str] = []
-    refused: StorageFailed | None = None
+    refused: JobsError | None = None
+    if keep_days is None and keep_jobs is None:
+        return Pruned(pruned, refused)
     for job_id in expired(store, keep_days, keep_jobs):
         try:
             store.delete(job_id, f"pruned by {by}" if by else "pruned")
             pruned.append(job_id)
-        except StorageFailed as error:
-            refused = refused or error
         except (NoSuchJob, UnreadableJob, WrongState):  # deleted, damaged or run again meanwhile
             continue
+        except JobsError as error:
+            refused = refused or error
     if keep_days is not None:
         _remove_old_logs(store, store.clock() - keep_days * DAY_S)
-    if refused:
-        raise refused
-    return pruned
+    return Pruned(pruned, refused)
 
 
 def _remove_old_logs(store: JobStore, before_s: float) -> None:

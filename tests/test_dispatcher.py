@@ -363,7 +363,7 @@ def test_a_server_serves_beside_a_dispatcher_that_does_not_leave(
     try:
         server = start_server()
         assert server.get("/health").code == 200
-        assert "The dispatcher that lives does not leave" in server.log.read_text()
+        assert "The dispatcher that lives has not left" in server.log.read_text()
     finally:
         found.resume()
     assert wait_for_end(actions.store, actions.submit(launch).id).status == "done"

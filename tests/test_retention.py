@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from running_jobs.actions import Actions
 from running_jobs.dispatcher import Dispatcher
 from running_jobs.errands import Errands
+from running_jobs.errors import LockTimeout, StorageFailed
 from running_jobs.job import ACTIVE, DONE, ERROR, IDLE, QUEUED, Job, JobStatus, to_iso
 from running_jobs.journal import parts_put_aside, put_aside
 from running_jobs.retention import DAY_S, expired, prune
@@ -53,12 +55,12 @@ def test_neither_number_nor_age_touches_a_job_that_is_not_settled(store: JobStor
     settled = [add(store, DONE, 9), add(store, ERROR, 9, callback_done=None), add(store, DONE, 9, callback_failed=CALL)]
     assert expired(store, 1, None) == expired(store, None, 1)[:2] + settled[2:] == settled
     assert expired(store, None, 2) == settled[:1]
-    assert prune(store, 1, 1) == settled
+    assert prune(store, 1, 1).ids == settled
     assert store.ids() == [*open_jobs, *pending]
     for job_id in pending:
         store.update(job_id, lambda job: {"callbacks": [{"callback": job.pending_callbacks[0]}]})
         os.utime(store.paths.json(job_id), (NOW - 9 * DAY_S,) * 2)
-    assert prune(store, 1, None) == pending
+    assert prune(store, 1, None).ids == pending
     assert [path.name for path in Path(store.paths.data).glob(f"{pending[0]}*")] == []
 
 
@@ -100,10 +102,29 @@ def test_an_unreadable_job_is_left_alone(store: JobStore) -> None:
     job_id = add(store, DONE, 9)
     Path(store.paths.json(job_id)).write_text("{")
     os.utime(store.paths.json(job_id), (0, 0))
-    assert prune(store, 1, None) == []
+    assert prune(store, 1, None).ids == []
     add(store, DONE, 9)
-    assert prune(store, None, 1) == []
+    assert prune(store, None, 1).ids == []
     assert Path(store.paths.json(job_id)).read_text() == "{"
+
+
+@pytest.mark.parametrize("refusal", [StorageFailed("The deletion", OSError(30, "no")), LockTimeout("run/lock", 10)])
+def test_what_is_refused_holds_up_nothing_else_and_is_told(
+    store: JobStore, app_here, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    first, second, third = (add(store, DONE) for _ in range(3))
+    delete = JobStore.delete
+
+    def refuse_the_second(asked: JobStore, job_id: str, detail: str = "") -> None:
+        if job_id == second:
+            raise refusal
+        delete(asked, job_id, detail)
+
+    monkeypatch.setattr(JobStore, "delete", refuse_the_second)
+    told = app_here("prune", "--keep-jobs", "0", "--json")
+    assert (told.code, json.loads(told.out)) == (1, [first, third])
+    assert str(refusal) in told.err
+    assert store.ids() == [second]
 
 
 def test_old_parts_of_logs_go_with_keep_days_and_nothing_else(store: JobStore) -> None:
@@ -179,7 +200,7 @@ def test_a_dependent_is_told_that_a_pruned_job_was_done(configure) -> None:
     later = [actions.submit({"command": {"type": "exec", "cmd": "true"}, "start": True}).id for _ in range(8)]
     wait_for_end(store, later[-1])
     wait_for(lambda: set(store.open_ids()) == set(held))
-    assert prune(store, None, 1) == sorted([good, bad, *later[:-1]])
+    assert prune(store, None, 1).ids == sorted([good, bad, *later[:-1]])
     for job_id in held:
         actions.start(job_id)
     assert wait_for_end(store, held[0]).status == "done"
@@ -234,7 +255,7 @@ def test_what_killed_submitters_left_goes_within_a_day_whether_or_not_the_machin
     assert all(path.exists() for path in young)
     wait_for(lambda: os.stat(store.paths.boot_id).st_mtime >= int(now_s), "the day to be noted")
     later = JobStore(store.paths.data, clock=lambda: now_s + DAY_S)
-    assert prune(later, None, None) == []
+    assert prune(later, None, None).ids == []
     assert not any(path.exists() for path in young)
     assert len(store.ids()) == 2
 

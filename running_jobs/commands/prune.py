@@ -24,11 +24,12 @@ def main(arguments: list[str]) -> int:
     settings = settings_handed_over() or load_settings(os.path.abspath(arguments[0]))
     os.nice(10)
     try:
-        prune(JobStore.of(settings), settings.keep_days or None, settings.keep_jobs or None)
+        refused = prune(JobStore.of(settings), settings.keep_days or None, settings.keep_jobs or None).refused
     except JobsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+        refused = error
+    if refused:
+        sys.stderr.write(f"{refused}\n")
+    return int(refused is not None)
 
 
 if __name__ == "__main__":

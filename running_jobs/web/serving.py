@@ -52,7 +52,9 @@ def serve(settings: Settings, host: str | None, port: int | None, no_auth: bool)
     except DispatcherFailed as error:  # a disk that is read-only: what is there can still be looked at
         log.error("%s", error)
     except LockTimeout:  # it is stopped, or not to be known for who it is
-        log.error("The dispatcher that lives does not leave. It goes on, with the settings that it was started with.")
+        log.error(
+            "The dispatcher that lives has not left. Until it does, jobs start with its settings, if it starts any."
+        )
     threading.Thread(target=_keep_dispatcher, args=(parts,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

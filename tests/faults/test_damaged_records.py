@@ -129,7 +129,7 @@ def test_what_is_no_record_is_named_on_the_page_and_left_alone(
         assert local.put(f"/jobs/{job_id}/status", "start").code == 409, what
         assert local.request("PATCH", f"/jobs/{job_id}", {"name": "x"}).code == 409, what
     assert before == {job_id: content_of(store, job_id) for job_id in laid}
-    assert prune(store, keep_days=None, keep_jobs=0) == []
+    assert prune(store, keep_days=None, keep_jobs=0).ids == []
     assert local.post("/jobs/add", {"command": {"type": "exec", "cmd": "true"}, "priority": 1}).code == 200
 
 
