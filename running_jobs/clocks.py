@@ -12,7 +12,7 @@ import time
 from typing import Any, NamedTuple
 
 from running_jobs.errors import InvalidJob
-from running_jobs.job import from_iso, to_iso
+from running_jobs.job import MAX_NUMBER, from_iso, to_iso
 from running_jobs.processes import boot_id
 
 FORM = re.compile(
@@ -23,7 +23,6 @@ FORM = re.compile(
 
 SPAN = re.compile(r"([1-9]\d{0,4})([mhd])", re.ASCII)
 _SPAN_S = {"m": 60, "h": 3600, "d": 86400}
-MOST_S = 1e15
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -52,7 +51,7 @@ def wait_of(seconds: float, now: Moment) -> dict[str, Any]:
 def due_on_boot_clock(timer: dict[str, Any] | None, boot: str) -> float | None:
     """Return when a wait is over on this boot's clock, in its seconds; None if only the settable clock can tell."""
     if timer and timer.get("boot_id") == boot and isinstance(due := timer.get("boottime_s"), (int, float)):
-        return float(due) if abs(due) < MOST_S else None  # edited by hand: such a whole number is no float
+        return float(due) if abs(due) < MAX_NUMBER else None  # edited by hand: such a whole number is no float
     return None
 
 

@@ -114,7 +114,7 @@ def _finite(text: str) -> float:
 
 _MAX_FLOAT = 1.7976931348623157e308
 _STATUS_BY_NAME = {status.value: status for status in JobStatus}
-_MAX_NUMBER = 1e15
+MAX_NUMBER = 1e15
 SLURM = "slurm"
 MAX_DEPTH = 200  # twice what is taken; far below where any reader or writer ends in a RecursionError
 _NUMBERS = (int, float)
@@ -265,7 +265,7 @@ class Job:
                 kind = type(value)
                 if kind not in TYPES[name]:
                     raise UnreadableJob(job_id, f"{name} has a wrong type")
-                if kind in _NUMBERS and not -_MAX_NUMBER < value < _MAX_NUMBER:
+                if kind in _NUMBERS and not -MAX_NUMBER < value < MAX_NUMBER:
                     raise UnreadableJob(job_id, f"{name} is out of bounds")
             job = cls.__new__(cls)  # __init__ would take longer than all the rest, and a restart reads 100,000 jobs
             job.__dict__ = {**_DEFAULTS, **_fresh(), "id": record["id"], "command": record["command"]}

@@ -13,6 +13,7 @@ import os
 import signal
 import stat
 import time
+from typing import NamedTuple
 
 from running_jobs import files, folders
 from running_jobs.engine import spawn
@@ -29,6 +30,14 @@ DYING_S = 1.0  # for which a dispatcher that is dead may still hold its lock: wh
 MAX_POKES = 65536  # at once; as many as fit into a FIFO
 _LOCK_DESCRIPTOR = 3
 _SIGNATURE_BYTES = 200
+
+
+class _Signer(NamedTuple):
+    """The process that holds a lock, as it says itself: pid, start in ticks since boot, and which boot."""
+
+    pid: int
+    started: int
+    boot_id: str
 
 
 def announce(paths: JobPaths) -> None:
@@ -155,10 +164,17 @@ def sign(lock: int) -> None:
 
 def _is_signed_by_the_dead(lock: int) -> bool:
     """Say whether whoever signed a lock has died. What is unsigned is held by one that is about to live."""
+    signer = _signer(lock)
+    return signer is not None and not is_alive(*signer)
+
+
+def _signer(lock: int) -> _Signer | None:
+    """Return who signed a lock, None if nobody has yet, or not in our way."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        holder = json.loads(os.pread(lock, _SIGNATURE_BYTES, 0))
-        return not is_alive(holder["pid"], holder["started"], holder["boot_id"])
-    return False
+        signed = json.loads(os.pread(lock, _SIGNATURE_BYTES, 0))
+        found = _Signer(signed["pid"], signed["started"], signed["boot_id"])
+        return found if isinstance(found.pid, int) and isinstance(found.started, int) else None
+    return None
 
 
 def _open_lock(paths: JobPaths) -> int:
@@ -183,12 +199,9 @@ def _clear(path: str) -> bool:
 
 
 def _end_holder(lock: int) -> None:
-    try:
-        holder = json.loads(os.pread(lock, _SIGNATURE_BYTES, 0))
-        if holder["boot_id"] == boot_id():
-            send_signal(holder["pid"], holder["started"], signal.SIGTERM)
-    except (ValueError, KeyError, TypeError):
-        return  # it has not signed yet; the next look will find it
+    holder = _signer(lock)  # if it has not signed yet, the next look will find it
+    if holder and holder.boot_id == boot_id():
+        send_signal(holder.pid, holder.started, signal.SIGTERM)
 
 
 def _spawn(settings: Settings, lock: int) -> int:

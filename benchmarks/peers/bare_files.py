@@ -96,16 +96,16 @@ def _write(path: str, record: bytes) -> None:
 def main(folder: str, slots: int) -> None:
     """Run as many jobs as each line of the standard input says."""
     queue = Queue(folder)
-    todo, give = os.pipe()
+    orders, give = os.pipe()
     done, tell = os.pipe()
     for _ in range(slots):
         if os.fork() == 0:
             os.close(give)
-            while order := os.read(todo, _DIGITS):
+            while order := os.read(orders, _DIGITS):
                 queue.run(int(order))
                 os.write(tell, b".")
             os._exit(0)
-    os.close(todo)
+    os.close(orders)
     for line in sys.stdin:
         begun = time.perf_counter()
         for _ in range(int(line)):
