@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 import threading
 
@@ -58,7 +59,7 @@ class Parts:
         except FileNotFoundError:
             pass
         except OSError as error:
-            if error.errno in NOT_OURS:
+            if error.errno in NOT_OURS | {errno.EACCES}:
                 return self._own_secret
             raise
         try:

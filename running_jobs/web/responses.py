@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -124,6 +125,9 @@ def handle_errors(app: Flask, refuse_if_gone: Callable[[], None]) -> None:
     def disk(error: OSError) -> Response:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return refusal(507, f"The disk refused: {error.strerror}. Make room, then try again.")
+        if error.errno in (errno.EACCES, errno.EPERM):
+            name = os.path.basename(str(error.filename or "a file"))
+            return refusal(503, f"{name}: permission denied. Let the server's user have its data directory again.")
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return refusal(503, "Too many files are open at the moment. Try again soon.")
         current_app.logger.exception("%r", f"{request.method} {request.path}")
